@@ -1,0 +1,40 @@
+//! What we estimate: where leveraged positions stand and when they are closed by force.
+//!
+//! Pure Rust: no Arrow, no DataFusion, no clock, no I/O. Everything here is a function of the bars and the parameters.
+//!
+//! ```text
+//!            parameters ─► mix (tiers × jitters)
+//!                             │
+//!   bars ──────────────► book: snapshot, sweep, close, open ─► flows of the bar
+//!                             │                         └────► levels (one record a cohort)
+//!                             └─► grid: the book at an instant, in display cells
+//! ```
+//!
+//! | file | question it answers |
+//! |---|---|
+//! | [`side`] | which side of the market a position is on |
+//! | [`margin`] | at which price an exchange closes a position |
+//! | [`leverage`] | which leverages are assumed, and with which share of the capital |
+//! | [`opening`] | how much opens in a bar |
+//! | [`closing`] | how much leaves in a bar without being liquidated |
+//! | [`parameters`] | every assumption in one place, and the named presets |
+//! | [`bar`] | what the model reads, and its open interest where none is published |
+//! | [`replay`] | what happens in a bar, in which order |
+//! | [`book`] | what stands, by liquidation price, before and after each bar |
+//! | [`levels`] | what became of each cohort |
+//! | [`grid`] | the book at an instant, in display cells |
+//!
+//! A liquidation map is an assumption about positions that nobody publishes, not the truth about them.
+
+pub mod bar;
+pub mod book;
+pub mod closing;
+pub mod grid;
+pub mod levels;
+pub mod leverage;
+pub mod margin;
+pub mod opening;
+pub mod parameters;
+pub mod prices;
+pub mod replay;
+pub mod side;
