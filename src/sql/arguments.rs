@@ -1,0 +1,269 @@
+//! Arguments become typed values, once; every argument error is made here.
+//!
+//! In: the expressions of a call, in the order of the declaration, NULL where an argument was not given. Out: values of
+//! the declared kinds. An error names the function, the argument, what is allowed, and the value.
+
+use arrow::array::Array;
+use arrow::datatypes::{DataType, Float64Type, IntervalUnit};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::Expr;
+
+use super::relation::Relation;
+use super::spec::{Fallback, Parameter, ParameterKind, Spec};
+use crate::market::tables::time_type;
+
+/// The arguments of one call.
+#[derive(Debug)]
+pub struct Arguments<'a> {
+    spec: &'static Spec,
+    expressions: &'a [Expr],
+}
+
+impl<'a> Arguments<'a> {
+    /// Takes the arguments of a call, in the order of the declaration; trailing ones may be left out.
+    ///
+    /// # Errors
+    ///
+    /// There are more arguments than parameters, or a required one is missing.
+    pub fn new(spec: &'static Spec, expressions: &'a [Expr]) -> Result<Arguments<'a>> {
+        if expressions.len() > spec.parameters.len() {
+            return plan_err!(
+                "{}: takes at most {} arguments ({}), was given {}",
+                spec.name,
+                spec.parameters.len(),
+                spec.parameter_names(),
+                expressions.len()
+            );
+        }
+        let arguments = Arguments { spec, expressions };
+        for parameter in spec.parameters {
+            if matches!(parameter.fallback, Fallback::Required) && arguments.expression(parameter.name).is_none() {
+                return plan_err!("{}: missing argument '{}': {}", spec.name, parameter.name, parameter.doc);
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// Returns the function's name.
+    pub fn function(&self) -> &'static str {
+        self.spec.name
+    }
+
+    fn parameter(&self, name: &str) -> &'static Parameter {
+        let position = self.spec.position(name);
+        debug_assert!(position.is_some(), "Invariant: '{name}' is declared");
+        &self.spec.parameters[position.unwrap_or(0)]
+    }
+
+    /// Returns an argument that was given and is not NULL.
+    fn expression(&self, name: &str) -> Option<&'a Expr> {
+        let expression = self.expressions.get(self.spec.position(name)?)?;
+        match expression {
+            Expr::Literal(value, _) if value.is_null() => None,
+            expression => Some(expression),
+        }
+    }
+
+    fn refuse<T>(&self, name: &str, was: &dyn std::fmt::Display) -> Result<T> {
+        let parameter = self.parameter(name);
+        plan_err!("{}: '{name}' must be {}, was {was}", self.spec.name, parameter.kind.expected())
+    }
+
+    fn constant(&self, name: &str) -> Result<Option<&'a ScalarValue>> {
+        match self.expression(name) {
+            None => Ok(None),
+            Some(Expr::Literal(value, _)) => Ok(Some(value)),
+            Some(Expr::Placeholder(placeholder)) => {
+                plan_err!("{}: '{name}' is given as {}, which has no value", self.spec.name, placeholder.id)
+            }
+            Some(other) => {
+                plan_err!(
+                    "{}: '{name}' must be a constant ({}), was {}",
+                    self.spec.name,
+                    self.parameter(name).kind.expected(),
+                    shown(other)
+                )
+            }
+        }
+    }
+
+    /// Whether an argument was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.expression(name).is_some()
+    }
+
+    /// Returns a relation that must be given.
+    pub fn relation(&self, name: &str) -> Result<Relation> {
+        match self.optional_relation(name)? {
+            Some(relation) => Ok(relation),
+            None => self.refuse(name, &"NULL"),
+        }
+    }
+
+    /// Returns a relation that may be left out.
+    pub fn optional_relation(&self, name: &str) -> Result<Option<Relation>> {
+        let Some(expression) = self.expression(name) else { return Ok(None) };
+        match Relation::from_expr(expression) {
+            Some(Ok(relation)) => Ok(Some(relation)),
+            Some(Err(error)) => {
+                plan_err!("{}: '{name}': {}", self.spec.name, error.strip_backtrace())
+            }
+            None => self.refuse(name, &shown(expression)),
+        }
+    }
+
+    /// Returns a number within the declared limits.
+    pub fn number(&self, name: &str) -> Result<Option<f64>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        let ParameterKind::Number(limits) = self.parameter(name).kind else { return self.refuse(name, &value) };
+        match as_number(value) {
+            Some(number) if limits.allow(number) => Ok(Some(number)),
+            _ => self.refuse(name, &Shown(value)),
+        }
+    }
+
+    /// Returns a list of numbers, each within the declared limits, not empty.
+    pub fn number_list(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        let ParameterKind::NumberList(limits) = self.parameter(name).kind else { return self.refuse(name, &value) };
+        let Some(items) = list_items(value) else { return self.refuse(name, &Shown(value)) };
+        let numeric = items.data_type().is_numeric() && items.null_count() == 0 && !items.is_empty();
+        let cast = if numeric { arrow::compute::cast(&items, &DataType::Float64).ok() } else { None };
+        let Some(cast) = cast else { return self.refuse(name, &Shown(value)) };
+        let numbers: Vec<f64> =
+            arrow::array::AsArray::as_primitive::<Float64Type>(&cast).values().iter().copied().collect();
+        match numbers.iter().find(|number| !limits.allow(**number)) {
+            Some(number) => self.refuse(name, &format!("{number} in the list")),
+            None => Ok(Some(numbers)),
+        }
+    }
+
+    /// Returns one of the declared names, in lower case.
+    pub fn choice(&self, name: &str) -> Result<Option<&'static str>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        let ParameterKind::Choice(names) = self.parameter(name).kind else { return self.refuse(name, &value) };
+        let text = value.try_as_str().flatten();
+        match text.and_then(|text| names.iter().find(|name| name.eq_ignore_ascii_case(text))) {
+            Some(name) => Ok(Some(name)),
+            None => self.refuse(name, &Shown(value)),
+        }
+    }
+
+    /// Returns a text.
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        match value.try_as_str().flatten() {
+            Some(text) => Ok(Some(text.to_owned())),
+            None => self.refuse(name, &Shown(value)),
+        }
+    }
+
+    /// Returns a list of texts, not empty.
+    pub fn text_list(&self, name: &str) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        let Some(items) = list_items(value) else { return self.refuse(name, &Shown(value)) };
+        let texts: Option<Vec<String>> = (0..items.len())
+            .map(|i| {
+                ScalarValue::try_from_array(&items, i).ok().and_then(|v| v.try_as_str().flatten().map(str::to_owned))
+            })
+            .collect();
+        match texts.filter(|texts| !texts.is_empty()) {
+            Some(texts) => Ok(Some(texts)),
+            None => self.refuse(name, &Shown(value)),
+        }
+    }
+
+    /// Returns `true` or `false`.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>> {
+        match self.constant(name)? {
+            None => Ok(None),
+            Some(ScalarValue::Boolean(Some(value))) => Ok(Some(*value)),
+            Some(value) => self.refuse(name, &Shown(value)),
+        }
+    }
+
+    /// Returns a positive length of time in milliseconds.
+    pub fn interval(&self, name: &str) -> Result<Option<i64>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        match interval_milliseconds(value) {
+            Some(milliseconds) if milliseconds > 0 => Ok(Some(milliseconds)),
+            _ => self.refuse(name, &Shown(value)),
+        }
+    }
+
+    /// Returns an instant in milliseconds since the epoch.
+    pub fn timestamp(&self, name: &str) -> Result<Option<i64>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        let accepted = matches!(value.data_type(), DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64)
+            || value.try_as_str().is_some();
+        match value.cast_to(&time_type()) {
+            Ok(ScalarValue::TimestampMillisecond(Some(milliseconds), _)) if accepted => Ok(Some(milliseconds)),
+            _ => self.refuse(name, &Shown(value)),
+        }
+    }
+}
+
+fn as_number(value: &ScalarValue) -> Option<f64> {
+    if !value.data_type().is_numeric() {
+        return None;
+    }
+    match value.cast_to(&DataType::Float64) {
+        Ok(ScalarValue::Float64(number)) => number,
+        _ => None,
+    }
+}
+
+fn list_items(value: &ScalarValue) -> Option<arrow::array::ArrayRef> {
+    match value {
+        ScalarValue::List(list) => Some(list.value(0)),
+        ScalarValue::LargeList(list) => Some(list.value(0)),
+        ScalarValue::FixedSizeList(list) => Some(list.value(0)),
+        _ => None,
+    }
+}
+
+/// Returns the milliseconds of an interval or duration; `None` if it holds months, whose length varies, or parts of a
+/// millisecond.
+fn interval_milliseconds(value: &ScalarValue) -> Option<i64> {
+    const DAY: i64 = 86_400_000;
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) => {
+            let whole = interval.months == 0 && interval.nanoseconds % 1_000_000 == 0;
+            whole.then(|| i64::from(interval.days).checked_mul(DAY)?.checked_add(interval.nanoseconds / 1_000_000))?
+        }
+        ScalarValue::IntervalDayTime(Some(interval)) => {
+            Some(i64::from(interval.days) * DAY + i64::from(interval.milliseconds))
+        }
+        ScalarValue::DurationSecond(Some(seconds)) => seconds.checked_mul(1000),
+        ScalarValue::DurationMillisecond(Some(milliseconds)) => Some(*milliseconds),
+        ScalarValue::DurationMicrosecond(Some(micros)) => (micros % 1000 == 0).then_some(micros / 1000),
+        ScalarValue::DurationNanosecond(Some(nanos)) => (nanos % 1_000_000 == 0).then_some(nanos / 1_000_000),
+        _ => None,
+    }
+}
+
+/// A constant as a user would write it.
+struct Shown<'a>(&'a ScalarValue);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.try_as_str() {
+            Some(Some(text)) => write!(f, "'{text}'"),
+            _ => match self.0.data_type() {
+                DataType::Interval(IntervalUnit::MonthDayNano | IntervalUnit::DayTime | IntervalUnit::YearMonth) => {
+                    write!(f, "INTERVAL '{}'", self.0)
+                }
+                _ => write!(f, "{}", self.0),
+            },
+        }
+    }
+}
+
+fn shown(expression: &Expr) -> String {
+    match expression {
+        Expr::Literal(value, _) => Shown(value).to_string(),
+        Expr::Column(column) => format!("the column '{column}'"),
+        Expr::ScalarSubquery(_) => "a subquery".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,247 @@
+//! Bars in, a model per (exchange, symbol), rows out: what the estimating functions share of their runs.
+//!
+//! A model needs the length of a bar. Where it is not given, the first bars of a key are held back until it is known:
+//! the smallest difference between the first hundred. Then every bar goes to the key's model, which appends rows; at the
+//! end each key is finished, in order of the names, or as soon as its rows end where keys arrive one after the other.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+use arrow::array::RecordBatch;
+use datafusion::common::{Result, exec_err};
+use datafusion::physical_plan::metrics::Count;
+
+use super::bars::{Judge, Rows as BarRows};
+use super::exec::{Arrival, Run, Start, Step};
+use super::keys::{Key, Keyed};
+use super::model_settings::ModelSettings;
+use super::rows::Rows;
+use crate::market::Layout;
+use crate::market::tables::MODEL_BARS;
+use crate::model::bar::Bar;
+
+/// Bars from which the length of a bar is inferred.
+pub const BARS_TO_INFER: usize = 100;
+
+/// Length of a bar where a key has only one.
+const SINGLE_BAR: i64 = 300_000;
+
+/// The model of one key.
+pub trait KeyModel: Send + Debug {
+    /// Takes the next bar and appends the rows that are ready.
+    ///
+    /// # Errors
+    ///
+    /// An argument does not fit the key's bars.
+    fn bar(&mut self, key: &Key, bar: &Bar, rows: &mut Rows) -> Result<()>;
+    /// There are no more bars.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyModel::bar`].
+    fn end(&mut self, key: &Key) -> Result<()>;
+    /// Appends rows that wait since the end, about `limit` at a time; returns whether more wait.
+    fn drain(&mut self, key: &Key, limit: usize, rows: &mut Rows) -> bool;
+    /// Returns the bytes held.
+    fn memory(&self) -> usize;
+}
+
+/// Makes the model of a key, given the length of its bars in milliseconds.
+pub type MakeModel = Box<dyn Fn(&Key, i64) -> Result<Box<dyn KeyModel>> + Send>;
+
+#[derive(Debug)]
+struct State {
+    last_ts: Option<i64>,
+    interval: Option<i64>,
+    /// Bars held back until their length is known.
+    held: Vec<Bar>,
+    model: Option<Box<dyn KeyModel>>,
+}
+
+/// The run of an estimating function.
+pub struct ModelRun {
+    layout: Layout,
+    function: &'static str,
+    judge: Judge,
+    bars: Count,
+    interval: Option<i64>,
+    make: MakeModel,
+    keys: Keyed<State>,
+    arrival: Arrival,
+    batch_size: usize,
+    rows: Rows,
+    batch: Option<(BarRows, usize)>,
+    current: Option<usize>,
+    ending: VecDeque<usize>,
+    /// The key whose rows are drained.
+    draining: Option<usize>,
+    ended: bool,
+}
+
+impl std::fmt::Debug for ModelRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModelRun").field("function", &self.function).finish_non_exhaustive()
+    }
+}
+
+impl ModelRun {
+    /// Starts a partition.
+    ///
+    /// # Errors
+    ///
+    /// The bars lack a column.
+    pub fn start(
+        function: &'static str,
+        settings: &ModelSettings,
+        start: &Start<'_>,
+        rows: Rows,
+        make: MakeModel,
+    ) -> Result<ModelRun> {
+        let layout = match Layout::find(MODEL_BARS, &start.schemas[0]) {
+            Ok(layout) => layout,
+            Err(error) => return exec_err!("{function}: 'bars' {error}"),
+        };
+        Ok(ModelRun {
+            layout,
+            function,
+            judge: Judge::new(function, settings.bad_rows, start.counter("bad_rows")),
+            bars: start.counter("bars"),
+            interval: settings.interval,
+            make,
+            keys: Keyed::default(),
+            arrival: start.arrival,
+            batch_size: start.batch_size,
+            rows,
+            batch: None,
+            current: None,
+            ending: VecDeque::new(),
+            draining: None,
+            ended: false,
+        })
+    }
+
+    fn take_row(&mut self, batch: &BarRows, row: usize) -> Result<()> {
+        let bar = match batch.bar(row) {
+            Ok(bar) => bar,
+            Err(defect) => return self.judge.judge(&defect),
+        };
+        let (exchange, symbol) = (batch.exchange(row), batch.symbol(row));
+        let interval = self.interval;
+        let place =
+            self.keys.place(exchange, symbol, |_| State { last_ts: None, interval, held: Vec::new(), model: None });
+        let Some(place) = place else {
+            return exec_err!(
+                "{}: the rows of ({exchange}, {symbol}) are not together, though the plan says that they are",
+                self.function
+            );
+        };
+        if self.current != Some(place)
+            && let Some(previous) = self.current.replace(place)
+            && self.arrival == Arrival::ByKey
+        {
+            self.ending.push_back(previous);
+        }
+        let Some((key, state)) = self.keys.get_mut(place) else { return Ok(()) };
+        if !self.judge.check_order(exchange, symbol, bar.ts, state.last_ts, state.interval)? {
+            return Ok(());
+        }
+        state.last_ts = Some(bar.ts);
+        self.bars.add(1);
+        if state.model.is_none() {
+            state.held.push(bar);
+            if state.interval.is_none() && state.held.len() < BARS_TO_INFER {
+                return Ok(());
+            }
+            return release(key, state, &self.make, &mut self.rows);
+        }
+        match &mut state.model {
+            Some(model) => model.bar(key, &bar, &mut self.rows),
+            None => Ok(()),
+        }
+    }
+
+    fn end_key(&mut self, place: usize) -> Result<()> {
+        let Some((key, state)) = self.keys.get_mut(place) else { return Ok(()) };
+        if state.model.is_none() {
+            release(key, state, &self.make, &mut self.rows)?;
+        }
+        if let Some(model) = &mut state.model {
+            model.end(key)?;
+            self.draining = Some(place);
+        }
+        Ok(())
+    }
+}
+
+/// The length of the bars is known: makes the model and gives it what was held back.
+fn release(key: &Key, state: &mut State, make: &MakeModel, rows: &mut Rows) -> Result<()> {
+    let inferred = || smallest_difference(&state.held).unwrap_or(SINGLE_BAR);
+    let interval = state.interval.unwrap_or_else(inferred);
+    state.interval = Some(interval);
+    let mut model = make(key, interval)?;
+    for bar in std::mem::take(&mut state.held) {
+        model.bar(key, &bar, rows)?;
+    }
+    state.model = Some(model);
+    Ok(())
+}
+
+/// Returns the smallest difference in time between neighbouring bars.
+fn smallest_difference(bars: &[Bar]) -> Option<i64> {
+    bars.windows(2).map(|pair| pair[1].ts - pair[0].ts).min()
+}
+
+impl Run for ModelRun {
+    fn feed(&mut self, _input: usize, batch: Option<RecordBatch>) -> Result<()> {
+        match batch {
+            Some(batch) => {
+                self.batch = Some((BarRows::try_new(self.function, MODEL_BARS, &self.layout, &batch)?, 0));
+            }
+            None => self.ended = true,
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Step> {
+        loop {
+            if self.rows.len() >= self.batch_size {
+                return Ok(Step::Ready(self.rows.finish()?));
+            }
+            if let Some(place) = self.draining {
+                let more = match self.keys.get_mut(place) {
+                    Some((key, State { model: Some(model), .. })) => model.drain(key, self.batch_size, &mut self.rows),
+                    _ => false,
+                };
+                if !more {
+                    self.keys.remove(place);
+                    self.draining = None;
+                }
+            } else if let Some(place) = self.ending.pop_front() {
+                self.end_key(place)?;
+            } else if let Some((batch, row)) = self.batch.take() {
+                if row < batch.len() {
+                    self.take_row(&batch, row)?;
+                    self.batch = Some((batch, row + 1));
+                }
+            } else if !self.ended {
+                return Ok(Step::Read(0));
+            } else if let Some(place) = self.keys.first() {
+                self.end_key(place)?;
+                if self.draining.is_none() {
+                    self.keys.remove(place);
+                }
+            } else if !self.rows.is_empty() {
+                return Ok(Step::Ready(self.rows.finish()?));
+            } else {
+                return Ok(Step::Done);
+            }
+        }
+    }
+
+    fn memory(&self) -> usize {
+        let of_key = |state: &State| {
+            state.held.capacity() * size_of::<Bar>() + state.model.as_ref().map_or(0, |model| model.memory())
+        };
+        self.keys.values().map(of_key).sum::<usize>() + self.rows.memory()
+    }
+}

@@ -1,0 +1,230 @@
+//! Calls in FROM: names to positions, and relations as arguments.
+//!
+//! A stock session refuses `f(a => 1)`, and drops the names in `LATERAL f(b => 2, a => 1)` without a word. This planner
+//! puts named arguments where the declaration has them, and turns every form of a relation argument into an expression
+//! that binding understands: a name stays a name, a subquery, a CTE or a nested call becomes a plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::{DFSchema, Result, ScalarValue, Spans, TableReference, plan_datafusion_err, plan_err};
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, Subquery, lit};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, TableFactor,
+    TableFunctionArgs, Value,
+};
+
+use super::spec::{ParameterKind, Spec};
+
+/// Plans calls of the functions it knows; leaves every other relation alone.
+#[derive(Debug)]
+pub struct NamedArguments {
+    specs: BTreeMap<&'static str, &'static Spec>,
+}
+
+impl NamedArguments {
+    /// Makes a planner for a set of functions.
+    pub fn new(specs: impl IntoIterator<Item = &'static Spec>) -> NamedArguments {
+        NamedArguments { specs: specs.into_iter().map(|spec| (spec.name, spec)).collect() }
+    }
+}
+
+impl RelationPlanner for NamedArguments {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let name = match &relation {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => name.clone(),
+            _ => return Ok(RelationPlanning::Original(Box::new(relation))),
+        };
+        let name = context.object_name_to_table_reference(name)?;
+        let Some(spec) = self.specs.get(name.table()).copied() else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let (arguments, alias) = match relation {
+            // Every field is named, so that a parser with a new modifier does not compile until it is decided here.
+            TableFactor::Table {
+                name: _,
+                alias,
+                args: Some(TableFunctionArgs { args, settings }),
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+            } => {
+                let modified = !with_hints.is_empty()
+                    || version.is_some()
+                    || with_ordinality
+                    || !partitions.is_empty()
+                    || json_path.is_some()
+                    || sample.is_some()
+                    || !index_hints.is_empty()
+                    || settings.is_some();
+                if modified {
+                    return plan_err!("{}: takes no modifiers after its arguments", spec.name);
+                }
+                (args, alias)
+            }
+            TableFactor::Function { lateral: _, name: _, args, with_ordinality, alias } => {
+                if with_ordinality {
+                    return plan_err!("{}: takes no modifiers after its arguments", spec.name);
+                }
+                (args, alias)
+            }
+            other => return Ok(RelationPlanning::Original(Box::new(other))),
+        };
+        let expressions = place(spec, arguments, context)?;
+        let source = context.context_provider().get_table_function_source(spec.name, expressions)?;
+        let plan = LogicalPlanBuilder::scan(TableReference::bare(spec.name), source, None)?.build()?;
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+    }
+}
+
+/// Puts the arguments of a call in the order of the declaration, NULL where one is not given.
+fn place(
+    spec: &'static Spec,
+    arguments: Vec<FunctionArg>,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<Vec<Expr>> {
+    let mut slots: Vec<Option<Expr>> = vec![None; spec.parameters.len()];
+    let mut last_named = None;
+    let given = arguments.len();
+    for (position, argument) in arguments.into_iter().enumerate() {
+        let (slot, expression) = match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => {
+                if let Some(name) = last_named {
+                    return plan_err!("{}: argument {} has no name but follows '{name} => …'", spec.name, position + 1);
+                }
+                if position >= slots.len() {
+                    return plan_err!(
+                        "{}: takes at most {} arguments ({}), was given {given}",
+                        spec.name,
+                        slots.len(),
+                        spec.parameter_names()
+                    );
+                }
+                (position, expression)
+            }
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expression), operator: _ } => {
+                let key = context.normalize_ident(name);
+                let slot = spec.position(&key).ok_or_else(|| unknown(spec, &key))?;
+                last_named = Some(spec.parameters[slot].name);
+                (slot, expression)
+            }
+            other => return plan_err!("{}: cannot take the argument {other}", spec.name),
+        };
+        let parameter = &spec.parameters[slot];
+        if slots[slot].is_some() {
+            return plan_err!("{}: argument '{}' is given twice", spec.name, parameter.name);
+        }
+        slots[slot] = Some(match parameter.kind {
+            ParameterKind::Relation => relation(spec, parameter.name, expression, context)?,
+            _ => scalar(spec, parameter.name, expression, context)?,
+        });
+    }
+    Ok(slots.into_iter().map(|slot| slot.unwrap_or_else(|| lit(ScalarValue::Null))).collect())
+}
+
+fn unknown(spec: &'static Spec, name: &str) -> datafusion::common::DataFusionError {
+    let names = spec.parameters.iter().map(|parameter| parameter.name);
+    match super::nearest(name, names) {
+        Some(nearest) => {
+            plan_datafusion_err!("{}: unknown argument '{name}', did you mean '{nearest}'?", spec.name)
+        }
+        None => plan_datafusion_err!("{}: unknown argument '{name}'; allowed: {}", spec.name, spec.parameter_names()),
+    }
+}
+
+fn scalar(
+    spec: &'static Spec,
+    parameter: &str,
+    expression: SqlExpr,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<Expr> {
+    let text = expression.to_string();
+    let position = spec.position(parameter).unwrap_or(0);
+    let expected = spec.parameters[position].kind.expected();
+    context
+        .sql_expr_to_logical_expr(expression, &DFSchema::empty())
+        .map_err(|_| plan_datafusion_err!("{}: '{parameter}' must be a constant ({expected}), was {text}", spec.name))
+}
+
+/// Turns every form of a relation argument into an expression that binding understands.
+fn relation(
+    spec: &'static Spec,
+    parameter: &str,
+    expression: SqlExpr,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<Expr> {
+    match expression {
+        SqlExpr::Nested(inner) => relation(spec, parameter, *inner, context),
+        SqlExpr::Identifier(ident) => named(vec![ident], context),
+        SqlExpr::CompoundIdentifier(parts) => named(parts, context),
+        SqlExpr::Value(value) => match value.value {
+            Value::SingleQuotedString(name) => Ok(Expr::Literal(ScalarValue::Utf8(Some(name)), None)),
+            Value::Null => Ok(lit(ScalarValue::Null)),
+            Value::Placeholder(name) => {
+                plan_err!("{}: '{parameter}' is given as {name}, which has no value", spec.name)
+            }
+            other => {
+                plan_err!("{}: '{parameter}' must be {}, was {other}", spec.name, ParameterKind::Relation.expected())
+            }
+        },
+        SqlExpr::Subquery(query) => {
+            planned(TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None }, context)
+        }
+        SqlExpr::Function(function) => {
+            let FunctionArguments::List(list) = function.args else {
+                return plan_err!("{}: '{parameter}' must call a table function with arguments", spec.name);
+            };
+            let factor = TableFactor::Table {
+                name: function.name,
+                alias: None,
+                args: Some(TableFunctionArgs { args: list.args, settings: None }),
+                with_hints: vec![],
+                version: None,
+                with_ordinality: false,
+                partitions: vec![],
+                json_path: None,
+                sample: None,
+                index_hints: vec![],
+            };
+            planned(factor, context)
+        }
+        other => plan_err!("{}: '{parameter}' must be {}, was {other}", spec.name, ParameterKind::Relation.expected()),
+    }
+}
+
+/// A name is a CTE if the planner knows it, else it is looked up when the function is scanned.
+fn named(parts: Vec<Ident>, context: &mut dyn RelationPlannerContext) -> Result<Expr> {
+    let name = ObjectName(parts.into_iter().map(ObjectNamePart::Identifier).collect());
+    let reference = context.object_name_to_table_reference(name.clone())?;
+    let factor = TableFactor::Table {
+        name,
+        alias: None,
+        args: None,
+        with_hints: vec![],
+        version: None,
+        with_ordinality: false,
+        partitions: vec![],
+        json_path: None,
+        sample: None,
+        index_hints: vec![],
+    };
+    match planned(factor, context) {
+        Ok(expression) => Ok(expression),
+        // A table of the catalog that no FROM of the query names is not resolved yet: the name is kept.
+        Err(_) => Ok(Expr::Literal(ScalarValue::Utf8(Some(reference.to_quoted_string())), None)),
+    }
+}
+
+fn planned(factor: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<Expr> {
+    let plan = context.plan(factor)?;
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), outer_ref_columns: vec![], spans: Spans::new() }))
+}

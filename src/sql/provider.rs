@@ -1,0 +1,205 @@
+//! From a bound call to a plan: inputs are resolved, checked, narrowed and planned when the function is scanned.
+//!
+//! In: the operator, its input relations, and what the query wants (columns, predicates). Out: the physical operator
+//! over planned inputs that hold only the columns, keys and times that the answer needs. Binding has done no I/O; a
+//! name is looked up here.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, Result, plan_err};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::bounds::TimeBounds;
+use super::exec::{FunctionExec, Operator, Reading};
+use super::relation::Relation;
+use crate::market::{Column as MarketColumn, Layout};
+
+/// Which columns of an input are read.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    /// These, found by name; others are ignored.
+    Columns(&'static [MarketColumn]),
+    /// All; these must be among them.
+    All(&'static [MarketColumn]),
+    /// All, whatever they are.
+    Any,
+}
+
+/// One input of a call.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Name of the parameter.
+    pub parameter: &'static str,
+    /// What was given.
+    pub relation: Relation,
+    /// Which of its columns are read.
+    pub wanted: Wanted,
+}
+
+/// A bound call, as a table.
+#[derive(Debug)]
+pub struct FunctionTable {
+    operator: Arc<dyn Operator>,
+    inputs: Vec<Input>,
+    schema: SchemaRef,
+}
+
+impl FunctionTable {
+    /// Makes the table of a bound call.
+    pub fn new(operator: Arc<dyn Operator>, inputs: Vec<Input>) -> FunctionTable {
+        let schema = operator.schema();
+        FunctionTable { operator, inputs, schema }
+    }
+
+    fn commutes(&self, filter: &Expr) -> bool {
+        let columns = filter.column_refs();
+        !columns.is_empty()
+            && !filter.is_volatile()
+            && columns.iter().all(|column| self.operator.commutes(&column.name))
+    }
+
+    /// Plans one input: the columns it needs, the rows that pass the pushed predicates.
+    async fn plan_input(
+        &self,
+        state: &dyn Session,
+        position: usize,
+        exact: &[&Expr],
+        times: &[TimeBounds],
+        pushed: &mut BTreeSet<String>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = &self.inputs[position];
+        let function = self.operator.function();
+        let mut plan = input.relation.plan(state, function, input.parameter).await?;
+        let schema = Arc::clone(plan.schema().inner());
+        let found = |columns: &'static [MarketColumn]| match Layout::find(columns, &schema) {
+            Ok(layout) => Ok(layout.present().collect::<Vec<_>>()),
+            Err(error) => plan_err!("{function}: '{}' ({}) {error}", input.parameter, input.relation),
+        };
+        let columns: Option<Vec<&str>> = match input.wanted {
+            Wanted::Columns(columns) => Some(found(columns)?),
+            Wanted::All(columns) => {
+                found(columns)?;
+                None
+            }
+            Wanted::Any => None,
+        };
+        let reading = self.operator.readings().get(position).cloned();
+        let pushable = |name: &str| match &reading {
+            _ if position == 0 => true,
+            Some(Reading::Ordered { keys, .. }) => keys.iter().any(|key| key == name),
+            _ => false,
+        };
+        let mut predicates = Vec::new();
+        for filter in exact {
+            if filter.column_refs().iter().all(|column| pushable(&column.name)) {
+                predicates.push(((*filter).clone(), true));
+            }
+        }
+        if let (Some(Reading::Ordered { time, .. }), Some(bounds)) = (&reading, times.get(position)) {
+            for predicate in bounds.predicates(&Expr::Column(Column::from_name(time))) {
+                predicates.push((predicate, false));
+            }
+        }
+        for (predicate, shown) in predicates {
+            let predicate = requalified(&predicate, &plan)?;
+            if shown {
+                pushed.insert(unqualified_text(&predicate));
+            }
+            plan = LogicalPlanBuilder::from(plan).filter(predicate)?.build()?;
+        }
+        if let Some(columns) = columns {
+            let columns = columns.into_iter().map(|name| column_of(name, &plan)).collect::<Result<Vec<_>>>()?;
+            plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
+        }
+        state.create_physical_plan(&plan).await
+    }
+}
+
+/// The one column of a name in a plan, with its qualifier.
+fn column_of(name: &str, plan: &LogicalPlan) -> Result<Expr> {
+    let (qualifier, field) = plan.schema().qualified_field_with_unqualified_name(name)?;
+    Ok(Expr::Column(Column::from((qualifier, field))))
+}
+
+fn requalified(predicate: &Expr, plan: &LogicalPlan) -> Result<Expr> {
+    let transformed = predicate.clone().transform(|expr| match expr {
+        Expr::Column(column) => Ok(Transformed::yes(column_of(&column.name, plan)?)),
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(transformed.data)
+}
+
+fn unqualified_text(predicate: &Expr) -> String {
+    let bare = predicate.clone().transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) => Transformed::yes(Expr::Column(Column::from_name(column.name))),
+            other => Transformed::no(other),
+        })
+    });
+    match bare {
+        Ok(bare) => bare.data.human_display().to_string(),
+        Err(_) => predicate.human_display().to_string(),
+    }
+}
+
+#[async_trait]
+impl TableProvider for FunctionTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| {
+                if self.commutes(filter) {
+                    TableProviderFilterPushDown::Exact
+                } else if TimeBounds::of("ts", [*filter]) != TimeBounds::default() {
+                    TableProviderFilterPushDown::Inexact
+                } else {
+                    TableProviderFilterPushDown::Unsupported
+                }
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted = TimeBounds::of("ts", filters);
+        let times = self.operator.input_time(&wanted);
+        let exact: Vec<&Expr> = filters.iter().filter(|filter| self.commutes(filter)).collect();
+        let mut pushed = BTreeSet::new();
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        for position in 0..self.inputs.len() {
+            inputs.push(self.plan_input(state, position, &exact, &times, &mut pushed).await?);
+        }
+        let projection = match projection {
+            Some(projection) => projection.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        let operator = Arc::clone(&self.operator);
+        Ok(Arc::new(FunctionExec::try_new(operator, inputs, pushed.into_iter().collect(), wanted, projection)?))
+    }
+}
+
+impl fmt::Display for FunctionTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.operator.function())
+    }
+}

@@ -1,0 +1,401 @@
+//! Market tables under a data root: a folder or a bucket in the layout of the market tables.
+//!
+//! ```text
+//! {root}/candles/exchange=binance/symbol=BTCUSDT/year=2026/part.parquet
+//! {root}/trades/exchange=binance/symbol=BTCUSDT/date=2026-01-31/part.parquet
+//! {root}/candles.parquet                                     one file for all keys is fine, too
+//! ```
+//!
+//! A scan lists the folders, keeps the keys and times that the query asks for, and gives each partition a run of whole
+//! keys, one after the other, each in order of time. That is declared: partitioned by ranges of (exchange, symbol),
+//! ordered by (exchange, symbol, ts). So a function over 1, 2 or 100 keys needs neither sort nor exchange, and holds the
+//! state of one key at a time. All tables of a root split their keys at the same places, those of the candles, so that
+//! their partitions belong together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use chrono::{Datelike, NaiveDate};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{
+    DFSchema, DataFusionError, Result, ScalarValue, SplitPoint, Statistics, exec_datafusion_err, plan_datafusion_err,
+    plan_err, project_schema, stats::Precision,
+};
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::options::ParquetReadOptions;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, Partitioning, PhysicalSortExpr, RangePartitioning};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
+
+use super::bounds::TimeBounds;
+use super::keys::Key;
+use crate::market::tables::{TABLES, Table};
+
+/// Registers the market tables found under a root and returns their names.
+///
+/// `root` is a folder or the URL of a store that the session knows.
+///
+/// # Errors
+///
+/// The root cannot be listed, or holds no market table.
+pub async fn register(context: &SessionContext, root: &str) -> Result<Vec<String>> {
+    let with_slash = if root.ends_with('/') { root.to_owned() } else { format!("{root}/") };
+    let url = ListingTableUrl::parse(&with_slash).map_err(|error| {
+        plan_datafusion_err!("data root '{root}' is not a folder or a URL: {}", error.strip_backtrace())
+    })?;
+    let store_url = url.object_store();
+    let store = context.runtime_env().object_store(&store_url)?;
+    let folder = url.prefix().clone();
+    let listed = store
+        .list_with_delimiter(Some(&folder))
+        .await
+        .map_err(|error| exec_datafusion_err!("data root '{root}' cannot be listed: {error}"))?;
+    let folders: BTreeSet<String> =
+        listed.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect();
+    let files: BTreeSet<String> =
+        listed.objects.iter().filter_map(|o| o.location.filename().map(str::to_owned)).collect();
+    let mut names = Vec::new();
+    for table in TABLES {
+        if folders.contains(table.name) {
+            let location = Location { store_url: store_url.clone(), root: folder.clone() };
+            if let Some(provider) = RootTable::try_new(context, table, location).await? {
+                context.register_table(table.name, Arc::new(provider))?;
+                names.push(table.name.to_owned());
+            }
+        } else if files.contains(&format!("{}.parquet", table.name)) {
+            register_file(context, table, &format!("{with_slash}{}.parquet", table.name)).await?;
+            names.push(table.name.to_owned());
+        }
+    }
+    if names.is_empty() {
+        let known: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+        return plan_err!(
+            "data root '{root}' holds no market table; looked for a folder or a .parquet file named {}",
+            known.join(", ")
+        );
+    }
+    Ok(names)
+}
+
+/// Registers one file that holds all keys, in order of time.
+pub(crate) async fn register_file(context: &SessionContext, table: &Table, url: &str) -> Result<()> {
+    let mut options = ParquetReadOptions::default();
+    if table.columns.iter().any(|column| column.name == "ts") {
+        options = options.file_sort_order(vec![vec![col("ts").sort(true, false)]]);
+    }
+    context.register_parquet(table.name, url, options).await
+}
+
+/// Where a root is.
+#[derive(Debug, Clone)]
+struct Location {
+    store_url: ObjectStoreUrl,
+    root: Path,
+}
+
+impl Location {
+    fn folder(&self, table: &str) -> Path {
+        self.root.clone().join(table)
+    }
+}
+
+/// A market table under a root.
+#[derive(Debug)]
+struct RootTable {
+    table: &'static Table,
+    location: Location,
+    /// Columns of the files; the keys are in the folders' names.
+    schema: TableSchema,
+    has_time: bool,
+}
+
+/// A file and what its path says of it.
+#[derive(Debug, Clone)]
+struct Found {
+    key: Key,
+    /// First and last instant that its folder allows.
+    from: i64,
+    to: i64,
+    meta: ObjectMeta,
+}
+
+impl RootTable {
+    /// Makes the provider; `None` if the folder holds no file.
+    async fn try_new(context: &SessionContext, table: &'static Table, location: Location) -> Result<Option<RootTable>> {
+        let store = context.runtime_env().object_store(&location.store_url)?;
+        let files = list(&store, &location, table).await?;
+        // The newest file tells the columns: what was added to a table later is in it.
+        let Some(newest) = files.iter().max_by_key(|file| (file.from, file.meta.location.clone())) else {
+            return Ok(None);
+        };
+        let state = context.state();
+        let format = parquet_format(&state);
+        let file_schema =
+            format.infer_schema(&state, &store, std::slice::from_ref(&newest.meta)).await.map_err(|error| {
+                exec_datafusion_err!(
+                    "{}: '{}' cannot be read: {}",
+                    table.name,
+                    newest.meta.location,
+                    error.strip_backtrace()
+                )
+            })?;
+        let fields: Vec<_> = file_schema
+            .fields()
+            .iter()
+            .filter(|field| !matches!(field.name().as_str(), "exchange" | "symbol"))
+            .cloned()
+            .collect();
+        let has_time = fields.iter().any(|field| field.name() == "ts");
+        let keys = ["exchange", "symbol"].map(|name| Arc::new(Field::new(name, DataType::Utf8View, false)));
+        let schema =
+            TableSchema::builder(Arc::new(Schema::new(fields))).with_table_partition_cols(keys.to_vec()).build();
+        Ok(Some(RootTable { table, location, schema, has_time }))
+    }
+
+    /// The keys of the root's candles, or of this table where there are none, that pass the predicates.
+    async fn keys_to_split(&self, store: &Arc<dyn ObjectStore>, own: &BTreeSet<Key>) -> Result<BTreeSet<Key>> {
+        if self.table.name == "candles" {
+            return Ok(own.clone());
+        }
+        let mut keys = BTreeSet::new();
+        let folder = self.location.folder("candles");
+        for exchange in store.list_with_delimiter(Some(&folder)).await.map_err(object_error)?.common_prefixes {
+            for symbol in store.list_with_delimiter(Some(&exchange)).await.map_err(object_error)?.common_prefixes {
+                if let (Some(exchange), Some(symbol)) = (named(&exchange, "exchange"), named(&symbol, "symbol")) {
+                    keys.insert(Key { exchange, symbol });
+                }
+            }
+        }
+        Ok(if keys.is_empty() { own.clone() } else { keys })
+    }
+}
+
+fn object_error(error: object_store::Error) -> DataFusionError {
+    DataFusionError::ObjectStore(Box::new(error))
+}
+
+fn parquet_format(state: &dyn Session) -> ParquetFormat {
+    ParquetFormat::default().with_options(state.default_table_options().parquet)
+}
+
+/// Reads `exchange=binance` at the end of a path.
+fn named(path: &Path, name: &str) -> Option<String> {
+    let (key, value) = path.filename()?.split_once('=')?;
+    (key == name).then(|| value.to_owned())
+}
+
+/// Lists the Parquet files of a table with what their paths say, by key and time.
+async fn list(store: &Arc<dyn ObjectStore>, location: &Location, table: &Table) -> Result<Vec<Found>> {
+    let folder = location.folder(table.name);
+    let mut files = Vec::new();
+    let mut listed = store.list(Some(&folder));
+    while let Some(meta) = listed.try_next().await.map_err(object_error)? {
+        if meta.location.extension() != Some("parquet") || meta.size == 0 {
+            continue;
+        }
+        let (mut exchange, mut symbol, mut from, mut to) = (None, None, i64::MIN, i64::MAX);
+        for part in meta.location.parts() {
+            match part.as_ref().split_once('=') {
+                Some(("exchange", value)) => exchange = Some(value.to_owned()),
+                Some(("symbol", value)) => symbol = Some(value.to_owned()),
+                Some(("year", value)) => {
+                    if let Some(first) = value.parse().ok().and_then(|year| NaiveDate::from_ymd_opt(year, 1, 1)) {
+                        (from, to) =
+                            (start_of(first), start_of(first.with_year(first.year() + 1).unwrap_or(first)) - 1);
+                    }
+                }
+                Some(("date", value)) => {
+                    if let Ok(date) = value.parse::<NaiveDate>() {
+                        (from, to) = (start_of(date), start_of(date) + 86_400_000 - 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let (Some(exchange), Some(symbol)) = (exchange, symbol) else {
+            return Err(exec_datafusion_err!(
+                "{}: '{}' does not lie in folders exchange=…/symbol=…",
+                table.name,
+                meta.location
+            ));
+        };
+        files.push(Found { key: Key { exchange, symbol }, from, to, meta });
+    }
+    files.sort_by(|a, b| (&a.key, a.from, &a.meta.location).cmp(&(&b.key, b.from, &b.meta.location)));
+    Ok(files)
+}
+
+fn start_of(date: NaiveDate) -> i64 {
+    date.and_hms_opt(0, 0, 0).map_or(0, |time| time.and_utc().timestamp_millis())
+}
+
+/// Keeps the keys that pass predicates on `exchange` and `symbol`.
+fn passing(keys: BTreeSet<Key>, filters: &[&Expr], state: &dyn Session) -> Result<BTreeSet<Key>> {
+    if keys.is_empty() || filters.is_empty() {
+        return Ok(keys);
+    }
+    let schema =
+        Arc::new(Schema::new(["exchange", "symbol"].map(|name| Field::new(name, DataType::Utf8View, false)).to_vec()));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringViewArray::from_iter_values(keys.iter().map(|key| &key.exchange))),
+        Arc::new(StringViewArray::from_iter_values(keys.iter().map(|key| &key.symbol))),
+    ];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    let schema = DFSchema::try_from(schema)?;
+    let mut passes = vec![true; keys.len()];
+    for filter in filters {
+        let predicate = state.create_physical_expr((*filter).clone(), &schema)?;
+        let result = predicate.evaluate(&batch)?.into_array(keys.len())?;
+        let result = result.as_boolean();
+        for (row, passes) in passes.iter_mut().enumerate() {
+            *passes &= arrow::array::Array::is_valid(result, row) && result.value(row);
+        }
+    }
+    Ok(keys.into_iter().zip(passes).filter(|(_, passes)| *passes).map(|(key, _)| key).collect())
+}
+
+/// Whether a predicate can be decided from the key alone.
+fn is_on_key(filter: &Expr) -> bool {
+    let columns = filter.column_refs();
+    !columns.is_empty()
+        && !filter.is_volatile()
+        && columns.iter().all(|column| matches!(column.name.as_str(), "exchange" | "symbol"))
+}
+
+fn text(value: &str) -> ScalarValue {
+    ScalarValue::Utf8View(Some(value.to_owned()))
+}
+
+#[async_trait]
+impl TableProvider for RootTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.schema.table_schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| {
+                if is_on_key(filter) {
+                    TableProviderFilterPushDown::Exact
+                } else {
+                    // Bounds on time leave out files; the engine pushes the rest into the Parquet reader by itself.
+                    TableProviderFilterPushDown::Inexact
+                }
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let store = state.runtime_env().object_store(&self.location.store_url)?;
+        let bounds = TimeBounds::of("ts", filters);
+        let on_key: Vec<&Expr> = filters.iter().filter(|filter| is_on_key(filter)).collect();
+        let mut files = list(&store, &self.location, self.table).await?;
+        let own: BTreeSet<Key> = files.iter().map(|file| file.key.clone()).collect();
+        let to_split = passing(self.keys_to_split(&store, &own).await?, &on_key, state)?;
+        let wanted = passing(own, &on_key, state)?;
+        let reaches =
+            |file: &Found| bounds.from.is_none_or(|from| file.to >= from) && bounds.to.is_none_or(|to| file.from <= to);
+        files.retain(|file| wanted.contains(&file.key) && reaches(file));
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
+        }
+        let splits = splits(&to_split, state.config().target_partitions());
+        let groups = self.groups(files, &splits);
+        let schema = self.schema();
+        let sorted = |name: &str| -> Result<PhysicalSortExpr> {
+            let options = SortOptions { descending: false, nulls_first: false };
+            Ok(PhysicalSortExpr::new(Arc::new(Column::new_with_schema(name, &schema)?), options))
+        };
+        let keys = [sorted("exchange")?, sorted("symbol")?];
+        let mut order = keys.to_vec();
+        if self.has_time {
+            order.push(sorted("ts")?);
+        }
+        let partitioning = LexOrdering::new(keys).map(|keys| {
+            let points = splits.iter().map(|key| SplitPoint::new(vec![text(&key.exchange), text(&key.symbol)]));
+            RangePartitioning::try_new(keys, points.collect()).map(Partitioning::Range)
+        });
+        let source = Arc::new(ParquetSource::new(self.schema.clone()));
+        let config = FileScanConfigBuilder::new(self.location.store_url.clone(), source)
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .with_output_ordering(LexOrdering::new(order).into_iter().collect())
+            .with_output_partitioning(partitioning.transpose()?)
+            .build();
+        parquet_format(state).create_physical_plan(state, config).await
+    }
+}
+
+/// Returns the first key of every partition but the first: whole keys, as evenly by number as can be.
+fn splits(keys: &BTreeSet<Key>, partitions: usize) -> Vec<Key> {
+    let count = partitions.clamp(1, keys.len().max(1));
+    let keys: Vec<&Key> = keys.iter().collect();
+    (1..count).map(|part| keys[part * keys.len() / count].clone()).collect()
+}
+
+impl RootTable {
+    fn groups(&self, files: Vec<Found>, splits: &[Key]) -> Vec<FileGroup> {
+        let mut groups: BTreeMap<usize, Vec<PartitionedFile>> = (0..=splits.len()).map(|i| (i, Vec::new())).collect();
+        for file in files {
+            let group = splits.partition_point(|split| *split <= file.key);
+            let statistics = self.statistics(&file);
+            let mut partitioned = PartitionedFile::new_from_meta(file.meta);
+            partitioned.partition_values = vec![text(&file.key.exchange), text(&file.key.symbol)];
+            partitioned = partitioned.with_statistics(Arc::new(statistics));
+            groups.entry(group).or_default().push(partitioned);
+        }
+        groups.into_values().map(FileGroup::new).collect()
+    }
+
+    /// What the path says of a file's times, as inexact bounds: enough for the engine to see that files of a key follow
+    /// one another, without reading a footer.
+    fn statistics(&self, file: &Found) -> Statistics {
+        let mut statistics = Statistics::new_unknown(self.schema.file_schema());
+        if let Ok(position) = self.schema.file_schema().index_of("ts") {
+            let data_type = self.schema.file_schema().field(position).data_type();
+            let instant = |ts: i64| {
+                let ts = ts.clamp(-8_640_000_000_000_000, 8_640_000_000_000_000);
+                let value = ScalarValue::TimestampMillisecond(Some(ts), Some("UTC".into())).cast_to(data_type);
+                value.map_or(Precision::Absent, Precision::Inexact)
+            };
+            let column = &mut statistics.column_statistics[position];
+            column.min_value = instant(file.from);
+            column.max_value = instant(file.to);
+        }
+        statistics
+    }
+}
+
+impl fmt::Display for RootTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.location.store_url, self.location.folder(self.table.name))
+    }
+}
