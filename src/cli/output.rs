@@ -1,0 +1,827 @@
+//! Results as text or Parquet: one format per run, written batch by batch.
+//!
+//! ```text
+//! record batches ──► -0 becomes 0, secrets masked ──► one writer per result ──► standard output | temporary file ──► FILE
+//! ```
+//!
+//! NULL is empty in CSV and TSV, `null` in JSON and NDJSON, and `NULL` in tables and markdown, where an empty cell
+//! could be an empty string. Times are ISO 8601; `ts` is UTC and ends with `Z`. Tables round to what a person reads
+//! ([`readable`]); every other format is exact.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray};
+use datafusion::arrow::csv;
+use datafusion::arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::json;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::errors::ParquetError;
+use datafusion::parquet::file::properties::WriterProperties;
+use futures::StreamExt;
+
+use super::error::{Failure, one_line};
+use super::script::{is_secret_key, mask};
+
+/// Rows that decide the widths of a table's columns. Later rows that are wider stick out.
+const MEASURED_ROWS: usize = 1_000;
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns for reading
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// Tab-separated values with a header
+    Tsv,
+    /// One array of objects
+    Json,
+    /// One object a line
+    #[value(alias = "jsonl")]
+    Ndjson,
+    /// A markdown table
+    #[value(alias = "md")]
+    Markdown,
+    /// A Parquet file
+    Parquet,
+}
+
+impl Format {
+    /// The format that a file name asks for. None if its ending is not one of ours.
+    pub(crate) fn of_extension(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        if extension == "txt" {
+            return Some(Self::Table);
+        }
+        Self::from_str(&extension, true).ok()
+    }
+
+    /// The word for it on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Markdown => "markdown",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Whether a file in this format is spoilt by a second result after the first.
+    fn holds_one_result(self) -> bool {
+        matches!(self, Self::Csv | Self::Tsv | Self::Json | Self::Parquet)
+    }
+}
+
+/// Why a result could not be written.
+#[derive(Debug)]
+pub(crate) enum PrintError {
+    /// The reader went away (`| head`). Nobody is left to tell, and nothing is wrong.
+    ReaderLeft,
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<DataFusionError> for PrintError {
+    fn from(error: DataFusionError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ArrowError> for PrintError {
+    fn from(error: ArrowError) -> Self {
+        match error {
+            ArrowError::IoError(_, error) => error.into(),
+            other => Self::Failed(Failure::new(one_line(&DataFusionError::from(other)))),
+        }
+    }
+}
+
+impl From<ParquetError> for PrintError {
+    fn from(error: ParquetError) -> Self {
+        Self::Failed(DataFusionError::from(error).into())
+    }
+}
+
+impl From<io::Error> for PrintError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::ReaderLeft
+        } else {
+            Self::Failed(Failure::new(format!("cannot write the result: {error}")))
+        }
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Printed {
+    /// Rows of the result.
+    pub(crate) rows: usize,
+    /// Of these, rows that a limited table did not show.
+    pub(crate) hidden: usize,
+}
+
+/// Writes the results of one run, one after another.
+#[derive(Debug)]
+pub(crate) struct Printer {
+    format: Format,
+    sink: Sink,
+    row_limit: Option<usize>,
+    results: usize,
+}
+
+impl Printer {
+    /// Writes to standard output.
+    pub(crate) fn to_standard_output(format: Format, row_limit: Option<usize>) -> Self {
+        let sink = Sink::new(Target::Standard(Pipe::new()));
+        Self { format, sink, row_limit, results: 0 }
+    }
+
+    /// Writes beside `path`, and puts the file in its place only on [`Printer::finish`].
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub(crate) fn to_file(format: Format, path: &Path) -> Result<Self, Failure> {
+        let file = Replacement::create(path)
+            .map_err(|error| Failure::new(format!("cannot write '{}': {error}", path.display())))?;
+        Ok(Self { format, sink: Sink::new(Target::File(file)), row_limit: None, results: 0 })
+    }
+
+    /// Whether a person watches: row counts and times make sense only then.
+    pub(crate) fn is_for_reading(&self) -> bool {
+        self.format == Format::Table && self.sink.is_terminal()
+    }
+
+    /// Writes one result to its end. Rows beyond the limit are counted and dropped, never kept.
+    ///
+    /// # Errors
+    /// From the query, or from the writer.
+    pub(crate) async fn print(
+        &mut self,
+        rows: SendableRecordBatchStream,
+        secrets: &[String],
+    ) -> Result<Printed, PrintError> {
+        match self.print_rows(rows, secrets).await {
+            // The writers of some formats turn the error of the pipe into text on its way up.
+            Err(_) if self.sink.has_lost_reader() => Err(PrintError::ReaderLeft),
+            outcome => outcome,
+        }
+    }
+
+    async fn print_rows(
+        &mut self,
+        mut rows: SendableRecordBatchStream,
+        secrets: &[String],
+    ) -> Result<Printed, PrintError> {
+        if self.results > 0 && self.format.holds_one_result() && !self.sink.is_standard() {
+            return Err(PrintError::Failed(Failure::new(format!(
+                "a {} file holds one result: this is the second",
+                self.format.name()
+            ))));
+        }
+        if self.format == Format::Parquet && self.results > 0 {
+            return Err(PrintError::Failed(Failure::new("parquet holds one result: this is the second")));
+        }
+        if self.format == Format::Parquet && self.sink.is_terminal() {
+            return Err(PrintError::Failed(Failure::new(
+                "parquet is not for a terminal: use --output FILE, or redirect standard output",
+            )));
+        }
+        if self.format == Format::Markdown && self.results > 0 {
+            writeln!(self.sink)?;
+        }
+        let schema = rows.schema();
+        let mut writer = Writer::begin(self.format, &schema, &mut self.sink)?;
+        let mut printed = Printed::default();
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let shown = printed.rows - printed.hidden;
+            let room = self.row_limit.map_or(usize::MAX, |limit| limit - shown);
+            let visible = batch.num_rows().min(room);
+            printed.rows += batch.num_rows();
+            printed.hidden += batch.num_rows() - visible;
+            if visible > 0 {
+                writer.write(presentable(&batch.slice(0, visible), secrets)?)?;
+            }
+        }
+        writer.finish()?;
+        self.sink.flush()?;
+        self.results += 1;
+        Ok(printed)
+    }
+
+    /// Writes text that is not a result, such as help or a picture.
+    ///
+    /// # Errors
+    /// From the writer.
+    pub(crate) fn write_text(&mut self, text: &str) -> Result<(), PrintError> {
+        self.sink.write_all(text.as_bytes())?;
+        Ok(self.sink.flush()?)
+    }
+
+    /// Ends the output; a file takes its final name now.
+    ///
+    /// # Errors
+    /// The file cannot be completed.
+    pub(crate) fn finish(self) -> Result<(), PrintError> {
+        self.sink.finish()
+    }
+}
+
+/// Where bytes go.
+struct Sink(BufWriter<Target>);
+
+enum Target {
+    Standard(Pipe),
+    File(Replacement),
+}
+
+/// Standard output, and whether its reader has gone.
+struct Pipe {
+    output: io::Stdout,
+    lost_reader: bool,
+}
+
+impl Pipe {
+    fn new() -> Self {
+        Self { output: io::stdout(), lost_reader: false }
+    }
+
+    fn noting<T>(&mut self, outcome: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &outcome {
+            self.lost_reader |= error.kind() == io::ErrorKind::BrokenPipe;
+        }
+        outcome
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let outcome = self.output.write(bytes);
+        self.noting(outcome)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcome = self.output.flush();
+        self.noting(outcome)
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_standard() { "standard output" } else { "file" })
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Standard(pipe) => pipe.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Standard(pipe) => pipe.flush(),
+            Self::File(file) => file.flush(),
+        }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Sink {
+    fn new(target: Target) -> Self {
+        Self(BufWriter::with_capacity(64 * 1024, target))
+    }
+
+    fn is_standard(&self) -> bool {
+        matches!(self.0.get_ref(), Target::Standard(_))
+    }
+
+    fn is_terminal(&self) -> bool {
+        match self.0.get_ref() {
+            Target::Standard(pipe) => pipe.output.is_terminal(),
+            Target::File(_) => false,
+        }
+    }
+
+    fn has_lost_reader(&self) -> bool {
+        match self.0.get_ref() {
+            Target::Standard(pipe) => pipe.lost_reader,
+            Target::File(_) => false,
+        }
+    }
+
+    fn finish(self) -> Result<(), PrintError> {
+        let target = self.0.into_inner().map_err(|error| PrintError::from(error.into_error()))?;
+        match target {
+            Target::Standard(mut pipe) => Ok(pipe.flush()?),
+            Target::File(file) => file.put_in_place(),
+        }
+    }
+}
+
+/// A file that replaces another at once or not at all: written under a temporary name beside it, then renamed.
+struct Replacement {
+    /// None only after the file took its final name.
+    file: Option<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Replacement {
+    fn create(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.part", std::process::id()));
+        let temporary = path.with_file_name(hidden);
+        let file = File::create(&temporary)?;
+        Ok(Self { file: Some(file), temporary, path: path.to_owned() })
+    }
+
+    fn put_in_place(mut self) -> Result<(), PrintError> {
+        let failed = |path: &Path, error: io::Error| {
+            PrintError::Failed(Failure::new(format!("cannot write '{}': {error}", path.display())))
+        };
+        if let Some(file) = self.file.take() {
+            if let Err(error) = file.sync_all() {
+                self.file = Some(file);
+                return Err(failed(&self.path, error));
+            }
+            drop(file);
+            if let Err(error) = fs::rename(&self.temporary, &self.path) {
+                // Best effort: the error that matters is the one above.
+                let _ = fs::remove_file(&self.temporary);
+                return Err(failed(&self.path, error));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.file {
+            Some(file) => file.write(bytes),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            // The run failed; nothing can be done if the half-written file cannot go either.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// One result in one format.
+enum Writer<'a> {
+    Table(Box<Table<'a>>),
+    Separated(csv::Writer<&'a mut Sink>, SchemaRef),
+    Json(json::ArrayWriter<&'a mut Sink>),
+    Ndjson(json::LineDelimitedWriter<&'a mut Sink>),
+    Markdown(&'a mut Sink),
+    Parquet(Box<ArrowWriter<&'a mut Sink>>),
+}
+
+impl<'a> Writer<'a> {
+    fn begin(format: Format, schema: &SchemaRef, sink: &'a mut Sink) -> Result<Self, PrintError> {
+        Ok(match format {
+            Format::Table => Self::Table(Box::new(Table::new(Arc::clone(schema), sink))),
+            Format::Csv | Format::Tsv => {
+                let delimiter = if format == Format::Csv { b',' } else { b'\t' };
+                let flat = flat_schema(schema);
+                let mut writer = csv::WriterBuilder::new().with_delimiter(delimiter).build(sink);
+                // An empty result still has a header.
+                writer.write(&RecordBatch::new_empty(Arc::clone(&flat)))?;
+                Self::Separated(writer, flat)
+            }
+            Format::Json => Self::Json(json::WriterBuilder::new().with_explicit_nulls(true).build(sink)),
+            Format::Ndjson => Self::Ndjson(json::WriterBuilder::new().with_explicit_nulls(true).build(sink)),
+            Format::Markdown => {
+                write_markdown_header(sink, schema)?;
+                Self::Markdown(sink)
+            }
+            Format::Parquet => {
+                let properties =
+                    WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+                Self::Parquet(Box::new(ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties))?))
+            }
+        })
+    }
+
+    fn write(&mut self, batch: RecordBatch) -> Result<(), PrintError> {
+        match self {
+            Self::Table(table) => table.write(batch),
+            Self::Separated(writer, schema) => {
+                writer.write(&flat(&batch, schema)?)?;
+                Ok(())
+            }
+            Self::Json(writer) => Ok(writer.write(&batch)?),
+            Self::Ndjson(writer) => Ok(writer.write(&batch)?),
+            Self::Markdown(sink) => write_markdown_rows(sink, &batch),
+            Self::Parquet(writer) => Ok(writer.write(&batch)?),
+        }
+    }
+
+    fn finish(self) -> Result<(), PrintError> {
+        match self {
+            Self::Table(table) => table.finish(),
+            Self::Separated(..) | Self::Markdown(_) => Ok(()),
+            Self::Json(mut writer) => {
+                writer.finish()?;
+                Ok(writeln!(writer.into_inner())?)
+            }
+            Self::Ndjson(mut writer) => Ok(writer.finish()?),
+            Self::Parquet(writer) => {
+                writer.close()?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Aligned columns. The first rows are kept to measure the columns; from then on rows go straight through.
+struct Table<'a> {
+    sink: &'a mut Sink,
+    schema: SchemaRef,
+    measured: Vec<Vec<String>>,
+    widths: Option<Vec<usize>>,
+}
+
+impl<'a> Table<'a> {
+    fn new(schema: SchemaRef, sink: &'a mut Sink) -> Self {
+        Self { sink, schema, measured: Vec::new(), widths: None }
+    }
+
+    fn write(&mut self, batch: RecordBatch) -> Result<(), PrintError> {
+        for row in cells(&batch)? {
+            match &self.widths {
+                Some(widths) => write_row(self.sink, &self.schema, widths, &row)?,
+                None => {
+                    self.measured.push(row);
+                    if self.measured.len() == MEASURED_ROWS {
+                        self.write_measured()?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_measured(&mut self) -> Result<Vec<usize>, PrintError> {
+        let mut widths: Vec<usize> = self.schema.fields().iter().map(|field| width(field.name())).collect();
+        for row in &self.measured {
+            for (width_of_column, cell) in widths.iter_mut().zip(row) {
+                let widest = cell.lines().map(width).max().unwrap_or(0);
+                *width_of_column = (*width_of_column).max(widest);
+            }
+        }
+        write_rule(self.sink, &widths)?;
+        let names: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
+        write_row(self.sink, &self.schema, &widths, &names)?;
+        write_rule(self.sink, &widths)?;
+        for row in self.measured.drain(..) {
+            write_row(self.sink, &self.schema, &widths, &row)?;
+        }
+        self.widths = Some(widths.clone());
+        Ok(widths)
+    }
+
+    fn finish(mut self) -> Result<(), PrintError> {
+        let widths = match self.widths.take() {
+            Some(widths) => widths,
+            None => self.write_measured()?,
+        };
+        write_rule(self.sink, &widths)
+    }
+}
+
+fn write_rule(sink: &mut Sink, widths: &[usize]) -> Result<(), PrintError> {
+    for width in widths {
+        write!(sink, "+{}", "-".repeat(width + 2))?;
+    }
+    Ok(writeln!(sink, "+")?)
+}
+
+/// A cell with line breaks (a plan) takes several lines; the other cells of its row are blank there.
+fn write_row(sink: &mut Sink, schema: &Schema, widths: &[usize], row: &[String]) -> Result<(), PrintError> {
+    let height = row.iter().map(|cell| cell.lines().count()).max().unwrap_or(0).max(1);
+    for line in 0..height {
+        for ((cell, column_width), field) in row.iter().zip(widths).zip(schema.fields()) {
+            let text = cell.lines().nth(line).unwrap_or_default();
+            let padding = " ".repeat(column_width.saturating_sub(width(text)));
+            if is_right_aligned(field.data_type()) {
+                write!(sink, "| {padding}{text} ")?;
+            } else {
+                write!(sink, "| {text}{padding} ")?;
+            }
+        }
+        writeln!(sink, "|")?;
+    }
+    Ok(())
+}
+
+fn write_markdown_header(sink: &mut Sink, schema: &Schema) -> Result<(), PrintError> {
+    for field in schema.fields() {
+        write!(sink, "| {} ", markdown_cell(field.name()))?;
+    }
+    writeln!(sink, "|")?;
+    for field in schema.fields() {
+        let rule = if is_right_aligned(field.data_type()) { "| ---: " } else { "| --- " };
+        sink.write_all(rule.as_bytes())?;
+    }
+    Ok(writeln!(sink, "|")?)
+}
+
+fn write_markdown_rows(sink: &mut Sink, batch: &RecordBatch) -> Result<(), PrintError> {
+    for row in cells(batch)? {
+        for cell in row {
+            write!(sink, "| {} ", markdown_cell(&cell))?;
+        }
+        writeln!(sink, "|")?;
+    }
+    Ok(())
+}
+
+fn markdown_cell(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|").replace('\n', "<br>")
+}
+
+/// The rows of a batch as a person reads them.
+fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, PrintError> {
+    let options = FormatOptions::default().with_null("NULL");
+    let mut rows = vec![Vec::with_capacity(batch.num_columns()); batch.num_rows()];
+    for column in batch.columns() {
+        match column.data_type() {
+            DataType::Float64 => {
+                let values = column.as_primitive::<Float64Type>();
+                for (row, value) in rows.iter_mut().zip(values) {
+                    row.push(value.map_or_else(|| "NULL".to_owned(), readable));
+                }
+            }
+            DataType::Float32 => {
+                let values = column.as_primitive::<Float32Type>();
+                for (row, value) in rows.iter_mut().zip(values) {
+                    // Through text, because 0.1 as a 32-bit number is 0.10000000149 as a 64-bit one.
+                    let exact = value.map(|value| value.to_string().parse().unwrap_or(f64::from(value)));
+                    row.push(exact.map_or_else(|| "NULL".to_owned(), readable));
+                }
+            }
+            _ => {
+                let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+                for (index, row) in rows.iter_mut().enumerate() {
+                    row.push(formatter.value(index).try_to_string()?.replace(['\r', '\t'], " "));
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// A number with nine significant digits and at least two decimals, no trailing zeros, and an exponent only where
+/// a row of zeros would need counting.
+///
+/// Prices and dollar amounts keep their cents up to the precision of a 64-bit number.
+fn readable(value: f64) -> String {
+    if value == 0.0 {
+        return "0.0".to_owned();
+    }
+    let size = value.abs();
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    if !(1e-6..1e15).contains(&size) {
+        let (digits, exponent) = match format!("{value:.8e}").split_once('e') {
+            Some((digits, exponent)) => (digits.to_owned(), exponent.to_owned()),
+            None => return value.to_string(),
+        };
+        return format!("{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.'));
+    }
+    // Between -6 and 14 here, so the casts are exact.
+    let magnitude = size.log10().floor() as i32;
+    let decimals = (8 - magnitude).clamp(2, 14) as usize;
+    let text = format!("{value:.decimals$}");
+    let text = text.trim_end_matches('0');
+    if text.ends_with('.') { format!("{text}0") } else { text.to_owned() }
+}
+
+/// Columns that a terminal uses for `text`. Some coins have Chinese names, which are twice as wide.
+fn width(text: &str) -> usize {
+    text.chars()
+        .map(|letter| match u32::from(letter) {
+            0x0300..=0x036F | 0x200B..=0x200F | 0xFE00..=0xFE0F => 0,
+            0x1100..=0x115F
+            | 0x2E80..=0xA4CF
+            | 0xAC00..=0xD7A3
+            | 0xF900..=0xFAFF
+            | 0xFE30..=0xFE6F
+            | 0xFF00..=0xFF60
+            | 0xFFE0..=0xFFE6
+            | 0x1F300..=0x1FAFF
+            | 0x20000..=0x3FFFD => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
+fn is_right_aligned(data_type: &DataType) -> bool {
+    data_type.is_numeric()
+}
+
+/// The schema with lists and structs as text, which is all that separated values can hold.
+fn flat_schema(schema: &SchemaRef) -> SchemaRef {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            if field.data_type().is_nested() {
+                Field::new(field.name(), DataType::Utf8, true)
+            } else {
+                field.as_ref().clone()
+            }
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn flat(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, PrintError> {
+    let options = FormatOptions::default();
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for column in batch.columns() {
+        if !column.data_type().is_nested() {
+            columns.push(Arc::clone(column));
+            continue;
+        }
+        let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+        let texts = (0..column.len())
+            .map(|row| (!column.is_null(row)).then(|| formatter.value(row).try_to_string()).transpose())
+            .collect::<Result<StringArray, ArrowError>>()?;
+        columns.push(Arc::new(texts));
+    }
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+/// A batch as it may be shown: no -0, no secret.
+fn presentable(batch: &RecordBatch, secrets: &[String]) -> Result<RecordBatch, PrintError> {
+    let columns = batch.columns().iter().map(without_negative_zero);
+    let mut columns: Vec<ArrayRef> = columns.collect();
+    mask_settings(batch, &mut columns);
+    if !secrets.is_empty() {
+        // Where the engine repeats the statement that made a table.
+        for (column, field) in columns.iter_mut().zip(batch.schema_ref().fields()) {
+            if field.name() == "definition"
+                && let Some(texts) = column.as_string_opt::<i32>()
+            {
+                let masked = texts.iter().map(|text| text.map(|text| mask(text, secrets)));
+                *column = Arc::new(masked.collect::<StringArray>());
+            }
+        }
+    }
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+/// Masks the values of secret settings in `SHOW ALL` and in the settings table, both with `name` and `value`.
+fn mask_settings(batch: &RecordBatch, columns: &mut [ArrayRef]) {
+    let Ok(at) = batch.schema_ref().index_of("value") else {
+        return;
+    };
+    let Some(names) = batch.column_by_name("name").and_then(|names| names.as_string_opt::<i32>()) else {
+        return;
+    };
+    let Some(values) = columns.get(at).and_then(|values| values.as_string_opt::<i32>()) else {
+        return;
+    };
+    if !names.iter().flatten().any(is_secret_key) {
+        return;
+    }
+    let masked = names.iter().zip(values).map(|(name, value)| {
+        let secret = name.is_some_and(is_secret_key);
+        value.map(|value| if secret { "***" } else { value })
+    });
+    let masked: StringArray = masked.collect();
+    columns[at] = Arc::new(masked);
+}
+
+fn without_negative_zero(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => {
+            let values: &PrimitiveArray<Float64Type> = column.as_primitive();
+            let found = values.values().iter().any(|value| *value == 0.0 && value.is_sign_negative());
+            if found { Arc::new(values.unary::<_, Float64Type>(|value| value + 0.0)) } else { Arc::clone(column) }
+        }
+        DataType::Float32 => {
+            let values: &PrimitiveArray<Float32Type> = column.as_primitive();
+            let found = values.values().iter().any(|value| *value == 0.0 && value.is_sign_negative());
+            if found { Arc::new(values.unary::<_, Float32Type>(|value| value + 0.0)) } else { Arc::clone(column) }
+        }
+        _ => Arc::clone(column),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Float64Array;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        let cases = [
+            (0.0, "0.0"),
+            (-0.0, "0.0"),
+            (1.0, "1.0"),
+            (63_245.120_000_000_01, "63245.12"),
+            (1_523_345_678.123_456, "1523345678.12"),
+            (0.000_123_456_789, "0.000123456789"),
+            (0.1 + 0.2, "0.3"),
+            (-2.5, "-2.5"),
+            (1e-9, "1e-9"),
+            (1.5e20, "1.5e20"),
+            (100.0, "100.0"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(readable(value), text);
+        }
+        assert_eq!(readable(f64::NAN), "NaN");
+    }
+
+    #[test]
+    fn negative_zero_is_zero() {
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![Some(-0.0), None, Some(-1.0)]));
+        let column = without_negative_zero(&column);
+        let values: &Float64Array = column.as_primitive();
+        assert!(values.value(0).is_sign_positive());
+        assert!(values.is_null(1));
+        assert_eq!(values.value(2), -1.0);
+    }
+
+    #[test]
+    fn formats_follow_the_extension() {
+        let of = |name: &str| Format::of_extension(Path::new(name));
+        assert_eq!(of("a.csv"), Some(Format::Csv));
+        assert_eq!(of("a.MD"), Some(Format::Markdown));
+        assert_eq!(of("a.jsonl"), Some(Format::Ndjson));
+        assert_eq!(of("a.txt"), Some(Format::Table));
+        assert_eq!(of("a.xlsx"), None);
+        assert_eq!(of("a"), None);
+    }
+
+    #[test]
+    fn secret_settings_are_masked() {
+        let names: ArrayRef = Arc::new(StringArray::from(vec!["aws.secret_access_key", "aws.region"]));
+        let values: ArrayRef = Arc::new(StringArray::from(vec!["SK", "eu"]));
+        let batch = RecordBatch::try_from_iter([("name", names), ("value", values)]).expect("a batch");
+        let shown = presentable(&batch, &[]).expect("a batch");
+        let shown: Vec<_> = shown.column(1).as_string::<i32>().iter().flatten().collect();
+        assert_eq!(shown, ["***", "eu"]);
+    }
+
+    #[test]
+    fn wide_letters_take_two_columns() {
+        assert_eq!(width("BTC"), 3);
+        assert_eq!(width("人生"), 4);
+    }
+
+    #[test]
+    fn a_failed_run_leaves_the_old_file() {
+        let folder = std::env::temp_dir().join(format!("liqsql-output-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("x.csv");
+        fs::write(&path, "old").expect("a file");
+        drop(Printer::to_file(Format::Csv, &path).expect("a printer"));
+        assert_eq!(fs::read_to_string(&path).expect("the file"), "old");
+        assert_eq!(fs::read_dir(&folder).expect("the folder").count(), 1);
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+}

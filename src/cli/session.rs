@@ -1,0 +1,283 @@
+//! The session: an engine with our functions and tables in it, and the way from a parsed script to printed rows.
+//!
+//! ```text
+//! Unparsed ──parse──► statement ──bind variables──► plan ──► rows ──► Printer
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::UInt64Type;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
+use futures::StreamExt;
+
+use super::error::{Failure, one_line};
+use super::output::{PrintError, Printed, Printer};
+use super::script::{Script, Unparsed, mask};
+use super::variables::{Scope, bind};
+
+/// What shapes a session.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Bytes that queries may reserve. None is no limit.
+    pub(crate) memory_limit: Option<usize>,
+    /// Parts of a query that run side by side.
+    pub(crate) partitions: usize,
+    /// Where the market tables are. None is the built-in sample.
+    pub(crate) data: Option<String>,
+}
+
+/// An engine with our functions and tables in it.
+pub(crate) struct Session {
+    context: SessionContext,
+    /// What the tables are, in one line.
+    loaded: String,
+    /// Values that no message may repeat.
+    secrets: Mutex<Vec<String>>,
+}
+
+/// What a statement did, for the line under its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// It returned rows.
+    Rows(Printed, Duration),
+    /// It wrote rows somewhere else.
+    Written(u64, Duration),
+    /// It changed the session.
+    Changed(Duration),
+}
+
+/// A statement that was planned, and what it leads to.
+enum Planned {
+    Rows(SendableRecordBatchStream),
+    Written(u64),
+    Changed,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("loaded", &self.loaded).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Opens an engine and fills it.
+    ///
+    /// # Errors
+    /// The data root cannot be read, or holds no market table.
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
+        let mut config =
+            crate::sql::session_config().with_target_partitions(settings.partitions).with_information_schema(true);
+        // Plan errors then know their line.
+        config.options_mut().sql_parser.collect_spans = true;
+        let mut runtime = RuntimeEnvBuilder::new();
+        if let Some(bytes) = settings.memory_limit {
+            runtime = runtime.with_memory_limit(bytes, 1.0);
+        }
+        // Files can be named after FROM: `SELECT * FROM 'x.parquet'`.
+        let context = SessionContext::new_with_config_rt(config, runtime.build_arc()?).enable_url_table();
+        crate::register_all(&context)?;
+        let loaded = match &settings.data {
+            Some(root) => {
+                crate::sql::sample::register_schema(&context).await?;
+                let tables = crate::sql::root::register(&context, root)
+                    .await
+                    .map_err(|error| Failure::new(format!("data root '{root}': {}", one_line(&error))))?;
+                format!("{root}: {}", tables.join(", "))
+            }
+            None => {
+                crate::sql::sample::register(&context).await?;
+                "the built-in sample (simulated market, not real data)".to_owned()
+            }
+        };
+        Ok(Self { context, loaded, secrets: Mutex::default() })
+    }
+
+    /// The engine itself.
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// What the tables are, in one line.
+    pub(crate) fn loaded(&self) -> &str {
+        &self.loaded
+    }
+
+    /// The dialect that the session is set to; `SET datafusion.sql_parser.dialect` can change it at any statement.
+    pub(crate) fn dialect(&self) -> Box<dyn Dialect> {
+        let name = self.context.state().config().options().sql_parser.dialect;
+        dialect_from_str(name).unwrap_or_else(|| Box::new(GenericDialect {}))
+    }
+
+    /// Runs a whole script and stops at its first error.
+    ///
+    /// # Errors
+    /// The statement's line, or the reader of the output left.
+    pub(crate) async fn run(
+        &self,
+        script: &Script,
+        settings: &BTreeMap<String, String>,
+        how_to_set: &'static str,
+        printer: &mut Printer,
+        mut done: impl FnMut(&Printer, &Unparsed, Done) + Send,
+    ) -> Result<(), PrintError> {
+        let scope =
+            Scope::resolve(&script.name, &script.declarations, settings, how_to_set).map_err(PrintError::Failed)?;
+        for statement in &script.statements {
+            let outcome =
+                self.print(statement, &scope, printer).await.map_err(|error| self.placed(script, statement, error))?;
+            done(printer, statement, outcome);
+        }
+        match &script.unreadable {
+            Some(failure) => Err(PrintError::Failed(failure.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a whole script and keeps its results: one list of batches for each statement that returned columns.
+    ///
+    /// # Errors
+    /// The statement's line.
+    pub(crate) async fn collect(
+        &self,
+        script: &Script,
+        settings: &BTreeMap<String, String>,
+        how_to_set: &'static str,
+    ) -> Result<Vec<Vec<RecordBatch>>, Failure> {
+        let scope = Scope::resolve(&script.name, &script.declarations, settings, how_to_set)?;
+        let mut results = Vec::new();
+        for statement in &script.statements {
+            let collected = async {
+                let Planned::Rows(mut rows) = self.plan(statement, &scope).await? else {
+                    return Ok(());
+                };
+                let mut batches = vec![RecordBatch::new_empty(rows.schema())];
+                while let Some(batch) = rows.next().await {
+                    let batch = batch?;
+                    if batch.num_rows() > 0 {
+                        batches.push(batch);
+                    }
+                }
+                if batches.len() > 1 {
+                    batches.remove(0);
+                }
+                results.push(batches);
+                Ok(())
+            };
+            let collected: Result<(), Located> = collected.await;
+            if let Err(error) = collected {
+                return Err(match self.placed(script, statement, error) {
+                    PrintError::Failed(failure) => failure,
+                    PrintError::ReaderLeft => Failure::new("the output was closed"),
+                });
+            }
+        }
+        match &script.unreadable {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(results),
+        }
+    }
+
+    async fn print(&self, statement: &Unparsed, scope: &Scope, printer: &mut Printer) -> Result<Done, Located> {
+        let start = Instant::now();
+        Ok(match self.plan(statement, scope).await? {
+            Planned::Rows(rows) => {
+                let secrets = self.secrets();
+                let printed = printer.print(rows, &secrets).await.map_err(|error| Located { line: None, error })?;
+                Done::Rows(printed, start.elapsed())
+            }
+            Planned::Written(rows) => Done::Written(rows, start.elapsed()),
+            Planned::Changed => Done::Changed(start.elapsed()),
+        })
+    }
+
+    async fn plan(&self, statement: &Unparsed, scope: &Scope) -> Result<Planned, Located> {
+        self.remember(statement.secrets());
+        let state = self.context.state();
+        let limit = state.config().options().sql_parser.recursion_limit.get();
+        let mut parsed = statement.parse(self.dialect().as_ref(), limit).map_err(Located::from)?;
+        bind(&mut parsed, scope).map_err(Located::from)?;
+        let located = |error: DataFusionError| {
+            // Views and nested statements have places of their own, which mean nothing in this script.
+            let line = error
+                .diagnostic()
+                .and_then(|diagnostic| diagnostic.span)
+                .map(|span| span.start.line)
+                .filter(|line| (statement.line..=statement.last_line()).contains(line));
+            Located { line, error: error.into() }
+        };
+        let plan = Box::pin(state.statement_to_plan(parsed)).await.map_err(located)?;
+        Box::pin(self.execute(plan)).await.map_err(located)
+    }
+
+    async fn execute(&self, plan: LogicalPlan) -> Result<Planned, DataFusionError> {
+        let changes = matches!(&plan, LogicalPlan::Ddl(_));
+        let writes = matches!(&plan, LogicalPlan::Dml(_) | LogicalPlan::Copy(_));
+        let frame: DataFrame = self.context.execute_logical_plan(plan).await?;
+        let has_columns = !frame.schema().fields().is_empty();
+        let mut rows = frame.execute_stream().await?;
+        if writes {
+            let mut written = 0;
+            while let Some(batch) = rows.next().await {
+                let batch = batch?;
+                let counts = batch.columns().first().and_then(|column| column.as_primitive_opt::<UInt64Type>());
+                written += counts.map_or(0, |counts| counts.iter().flatten().sum::<u64>());
+            }
+            return Ok(Planned::Written(written));
+        }
+        if changes || !has_columns {
+            while let Some(batch) = rows.next().await {
+                batch?;
+            }
+            return Ok(Planned::Changed);
+        }
+        Ok(Planned::Rows(rows))
+    }
+
+    /// Gives an error its place, and takes secrets out of it.
+    fn placed(&self, script: &Script, statement: &Unparsed, error: Located) -> PrintError {
+        match error.error {
+            PrintError::ReaderLeft => PrintError::ReaderLeft,
+            PrintError::Failed(mut failure) => {
+                failure.message = mask(&failure.message, &self.secrets());
+                let line = error.line.unwrap_or(statement.line);
+                failure.place.get_or_insert((script.name.clone(), line));
+                PrintError::Failed(failure)
+            }
+        }
+    }
+
+    fn remember(&self, secrets: Vec<String>) {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).extend(secrets);
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// An error, and its line if something knew it better than "somewhere in the statement".
+struct Located {
+    line: Option<u64>,
+    error: PrintError,
+}
+
+impl From<(Option<u64>, String)> for Located {
+    fn from((line, message): (Option<u64>, String)) -> Self {
+        Self { line, error: PrintError::Failed(Failure::new(message)) }
+    }
+}
+
+impl From<DataFusionError> for Located {
+    fn from(error: DataFusionError) -> Self {
+        Self { line: None, error: error.into() }
+    }
+}
