@@ -1,0 +1,17 @@
+-- Where are liquidations likely to stand, over time and price?
+-- $exchange text = 'binance'  which exchange
+-- $symbol text = 'BTCUSDT'  which pair
+-- $from timestamp = '2026-02-20'  first instant shown; earlier bars still fill the book
+-- $to timestamp = '2026-03-06'  last instant shown
+-- $step interval = '1 hour'  time between columns
+-- $max_distance number = 0.15  how far from the price, as a fraction
+
+SELECT ts, exchange, symbol, price, side, price_low, price_high, notional_usd, intensity
+FROM liq_heatmap(liq_bars(candles, open_interest => open_interest), step => $step, max_distance => $max_distance)
+WHERE exchange = $exchange AND symbol = $symbol AND ts >= $from AND ts <= $to
+ORDER BY ts, side, price_low;
+
+-- The candles of the same time, which the picture draws over the heatmap.
+SELECT * FROM to_candles((SELECT * FROM candles WHERE exchange = $exchange AND symbol = $symbol), $step)
+WHERE ts >= $from AND ts <= $to
+ORDER BY ts;
