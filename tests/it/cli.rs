@@ -1,0 +1,345 @@
+//! The real program, run as a user runs it: exit codes, messages, variables, formats, files, pipes.
+//!
+//! The statements here need no market: what the functions return is tested elsewhere.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+fn liqsql() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liqsql"));
+    // What the developer has set must not decide a test.
+    command.env_remove("LIQSQL_DATA").env_remove("COLUMNS").env_remove("LINES").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    liqsql().args(arguments).output().expect("the program starts")
+}
+
+fn run_with_input(arguments: &[&str], input: &str) -> Output {
+    let mut child = liqsql()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("the program ends")
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("text")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("text")
+}
+
+/// What it printed, of a run that must succeed without a word on standard error.
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(stderr(&output), "", "{arguments:?}");
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    stdout(&output).to_owned()
+}
+
+/// What it said on standard error, of a run that must end with this code.
+fn refused(code: i32, arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+    stderr(&output).to_owned()
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    fn script(&self, name: &str, text: &str) -> String {
+        fs::write(self.0.path().join(name), text).expect("a file");
+        self.path(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).expect("the folder");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+#[test]
+fn success_is_0_failure_is_1_misuse_is_2() {
+    assert_eq!(run(&["-c", "SELECT 1"]).status.code(), Some(0));
+    assert_eq!(run(&["-c", "SELECT nope"]).status.code(), Some(1));
+    assert_eq!(run(&["--no-such-option"]).status.code(), Some(2));
+    assert_eq!(run(&["--format", "coinglass", "-c", "SELECT 1"]).status.code(), Some(2));
+    assert_eq!(run(&["--memory-limit", "lots", "-c", "SELECT 1"]).status.code(), Some(2));
+    assert_eq!(run(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn messages_begin_with_file_and_line() {
+    let folder = Folder::new();
+    let script = folder.script("x.sql", "-- a comment\nSELECT 1;\n\n/* two\nlines */ SELECT nope;\n");
+    let message = refused(1, &["--quiet", "-f", &script]);
+    assert!(message.starts_with(&format!("{script}:5: error: no field named nope")), "{message}");
+    assert_eq!(message.lines().count(), 1);
+
+    // The line of the fault, not of the statement's beginning.
+    let script = folder.script("y.sql", "SELECT 1,\n  2,\n  );\n");
+    let message = refused(1, &["-f", &script]);
+    assert!(message.starts_with(&format!("{script}:3: error: expected: end of statement, found: )")), "{message}");
+
+    let message = refused(1, &["-c", "SELECT 1;\nSELEC 2"]);
+    assert_eq!(message, "-c:2: error: expected: an SQL statement, found: SELEC\n");
+
+    let message = refused(1, &["-f", "no-such-file.sql"]);
+    assert!(message.starts_with("error: cannot read 'no-such-file.sql'"), "{message}");
+}
+
+#[test]
+fn it_stops_at_the_first_error() {
+    let output = run(&["--format", "csv", "-c", "SELECT 1 AS a; SELECT nope; SELECT 3 AS c"]);
+    assert_eq!(stdout(&output), "a\n1\n");
+    assert_eq!(output.status.code(), Some(1));
+
+    let output = run(&["--format", "csv", "-c", "SELECT 1 AS a; SELECT 'open"]);
+    assert_eq!(stdout(&output), "a\n1\n");
+    assert_eq!(stderr(&output), "-c:1: error: unterminated string literal\n");
+}
+
+#[test]
+fn sources_run_in_the_order_given() {
+    let folder = Folder::new();
+    let script = folder.script("x.sql", "SELECT 2 AS a");
+    let output = run_with_input(
+        &["--format", "ndjson", "-c", "SELECT 1 AS a", "-f", &script, "-f", "-", "-c", "SELECT 4 AS a"],
+        "SELECT 3 AS a;",
+    );
+    assert_eq!(stdout(&output), "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n{\"a\":4}\n");
+}
+
+#[test]
+fn standard_input_is_a_script() {
+    let output = run_with_input(&["--format", "csv"], "CREATE TABLE t AS SELECT 5 AS a;\nSELECT * FROM t;\n");
+    assert_eq!(stdout(&output), "a\n5\n");
+    let output = run_with_input(&[], "SELECT 1;\nSELECT nope;\n");
+    assert!(stderr(&output).starts_with("<stdin>:2: error: "), "{}", stderr(&output));
+}
+
+#[test]
+fn semicolons_in_strings_and_comments_do_not_cut() {
+    let text =
+        "SELECT ';' AS a -- one; two\n, $$x;y$$ AS b, $t$;$t$ AS c /* ; /* nested; */ */;;\n; SELECT 'it''s;' AS d";
+    assert_eq!(
+        printed(&["--format", "ndjson", "-c", text]),
+        "{\"a\":\";\",\"b\":\"x;y\",\"c\":\";\"}\n{\"d\":\"it's;\"}\n"
+    );
+}
+
+#[test]
+fn declared_variables_have_types_and_defaults() {
+    let folder = Folder::new();
+    let script = folder.script(
+        "x.sql",
+        "-- A question.\n\
+         -- $symbol text = 'BTCUSDT'  which pair\n\
+         -- $count integer = -2\n\
+         -- $share number = 1\n\
+         -- $flag boolean = true\n\
+         -- $since timestamp = '2024-01-01'\n\
+         -- $step interval = '90 minutes'\n\
+         SELECT $symbol AS a, $count AS b, $share AS c, $flag AS d, $since + $step AS e, arrow_typeof($share) AS f;\n",
+    );
+    assert_eq!(
+        printed(&["--format", "csv", "-f", &script]),
+        "a,b,c,d,e,f\nBTCUSDT,-2,1.0,true,2024-01-01T01:30:00,Float64\n"
+    );
+    let set = ["--set", "symbol=it's; SELECT 2", "--set", "count=7", "--set", "flag=off"];
+    let set_since = ["--set", "since=2024-06-01T12:00:00+02:00"];
+    let arguments = [&["--format", "csv", "-f", &script][..], &set, &set_since].concat();
+    assert_eq!(printed(&arguments), "a,b,c,d,e,f\nit's; SELECT 2,7,1.0,false,2024-06-01T11:30:00,Float64\n");
+}
+
+#[test]
+fn wrong_missing_and_unknown_variables_are_named() {
+    let folder = Folder::new();
+    let script = folder.script("x.sql", "-- $n integer  how many rows\n-- $m integer = 1\nSELECT $n, $m;\n");
+    assert_eq!(
+        refused(1, &["-f", &script]),
+        format!("{script}:1: error: variable 'n' (how many rows) is not set: use --set n=integer\n")
+    );
+    assert_eq!(
+        refused(1, &["-f", &script, "--set", "n=abc"]),
+        format!("{script}:1: error: variable 'n' must be an integer, was 'abc'\n")
+    );
+    let message = refused(2, &["-f", &script, "--set", "n=1", "--set", "count=2"]);
+    assert!(message.starts_with("error: --set: no script declares 'count': declared are m, n\n"), "{message}");
+    let message = refused(1, &["-c", "SELECT\n$x"]);
+    assert_eq!(message, "-c:2: error: variable 'x' is not set: use --set x=VALUE\n");
+    let faulty = folder.script("y.sql", "-- $n color\nSELECT 1;\n");
+    assert!(refused(1, &["-f", &faulty]).starts_with(&format!("{faulty}:1: error: variable 'n' must have one of")));
+}
+
+#[test]
+fn undeclared_variables_of_a_command_get_a_type() {
+    let sql = "SELECT $a + 1 AS a, $b AS b, arrow_typeof($c) AS c, $d AS d";
+    let set = ["--set", "a=1", "--set", "b=2.5", "--set", "c=true", "--set", "d=x=y"];
+    let arguments = [&["--format", "csv", "-c", sql][..], &set].concat();
+    assert_eq!(printed(&arguments), "a,b,c,d\n2,2.5,Boolean,x=y\n");
+}
+
+const MIXED: &str = "SELECT * FROM (VALUES (1, -0.0, 'a,b|c', TIMESTAMP '2024-01-01T00:00:00'), (2, NULL, NULL, NULL)) \
+                     AS t(i, f, s, ts) ORDER BY i";
+
+#[test]
+fn every_text_format_shows_null_zero_and_time() {
+    assert_eq!(printed(&["--format", "csv", "-c", MIXED]), "i,f,s,ts\n1,0.0,\"a,b|c\",2024-01-01T00:00:00\n2,,,\n");
+    assert_eq!(
+        printed(&["--format", "tsv", "-c", MIXED]),
+        "i\tf\ts\tts\n1\t0.0\ta,b|c\t2024-01-01T00:00:00\n2\t\t\t\n"
+    );
+    assert_eq!(
+        printed(&["--format", "json", "-c", MIXED]),
+        "[{\"i\":1,\"f\":0.0,\"s\":\"a,b|c\",\"ts\":\"2024-01-01T00:00:00\"},\
+         {\"i\":2,\"f\":null,\"s\":null,\"ts\":null}]\n"
+    );
+    assert_eq!(
+        printed(&["--format", "ndjson", "-c", MIXED]),
+        "{\"i\":1,\"f\":0.0,\"s\":\"a,b|c\",\"ts\":\"2024-01-01T00:00:00\"}\n\
+         {\"i\":2,\"f\":null,\"s\":null,\"ts\":null}\n"
+    );
+    assert_eq!(
+        printed(&["--format", "markdown", "-c", MIXED]),
+        "| i | f | s | ts |\n| ---: | ---: | --- | --- |\n\
+         | 1 | 0.0 | a,b\\|c | 2024-01-01T00:00:00 |\n| 2 | NULL | NULL | NULL |\n"
+    );
+    assert_eq!(
+        printed(&["-c", MIXED]),
+        "+---+------+-------+---------------------+\n\
+         | i | f    | s     | ts                  |\n"
+            .replace("f    ", "   f ")
+            + "+---+------+-------+---------------------+\n\
+               | 1 |  0.0 | a,b|c | 2024-01-01T00:00:00 |\n\
+               | 2 | NULL | NULL  | NULL                |\n\
+               +---+------+-------+---------------------+\n"
+    );
+}
+
+#[test]
+fn an_empty_result_keeps_its_columns() {
+    let empty = "SELECT 1 AS a, 'x' AS b WHERE false";
+    assert_eq!(printed(&["--format", "csv", "-c", empty]), "a,b\n");
+    assert_eq!(printed(&["--format", "json", "-c", empty]), "[]\n");
+    assert_eq!(printed(&["--format", "ndjson", "-c", empty]), "");
+    assert_eq!(printed(&["-c", empty]), "+---+---+\n| a | b |\n+---+---+\n+---+---+\n");
+}
+
+#[test]
+fn statements_without_rows_print_nothing() {
+    let folder = Folder::new();
+    let target = folder.path("t.csv");
+    let sql = format!(
+        "CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW v AS SELECT * FROM t; SET datafusion.execution.batch_size = 100; \
+         COPY t TO '{target}'; DROP VIEW v"
+    );
+    assert_eq!(printed(&["-c", &sql]), "");
+    assert_eq!(fs::read_to_string(target).expect("the copy"), "a\n1\n");
+}
+
+#[test]
+fn the_ending_of_output_decides_the_format() {
+    let folder = Folder::new();
+    for (name, expected) in [
+        ("x.csv", "a\n1\n"),
+        ("x.tsv", "a\n1\n"),
+        ("x.json", "[{\"a\":1}]\n"),
+        ("x.jsonl", "{\"a\":1}\n"),
+        ("x.md", "| a |\n| ---: |\n| 1 |\n"),
+    ] {
+        let path = folder.path(name);
+        assert_eq!(printed(&["-c", "SELECT 1 AS a", "--output", &path]), "");
+        assert_eq!(fs::read_to_string(path).expect("the file"), expected, "{name}");
+    }
+    let path = folder.path("x.dat");
+    assert!(refused(2, &["-c", "SELECT 1", "--output", &path]).contains("no format ends like"));
+    assert_eq!(printed(&["-c", "SELECT 1 AS a", "--output", &path, "--format", "csv"]), "");
+    assert_eq!(fs::read_to_string(path).expect("the file"), "a\n1\n");
+}
+
+#[test]
+fn parquet_can_be_read_back() {
+    let folder = Folder::new();
+    let path = folder.path("x.parquet");
+    printed(&["-c", "SELECT value FROM generate_series(1, 20000)", "--output", &path]);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(Path::new(&path)).expect("the file"));
+    assert_eq!(reader.expect("a Parquet file").metadata().file_metadata().num_rows(), 20_000);
+    let sql = format!("SELECT sum(value) AS s FROM '{path}'");
+    assert_eq!(printed(&["--format", "csv", "-c", &sql]), "s\n200010000\n");
+}
+
+#[test]
+fn a_failed_run_leaves_the_old_file() {
+    let folder = Folder::new();
+    let path = folder.script("x.csv", "old");
+    refused(1, &["-c", "SELECT 1 AS a; SELECT nope", "--output", &path]);
+    let message = refused(1, &["-c", "SELECT 1 AS a; SELECT 2", "--output", &path]);
+    assert_eq!(message, "-c:1: error: a csv file holds one result: this is the second\n");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "old");
+    assert_eq!(folder.names(), ["x.csv"]);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    for format in ["table", "csv", "json", "ndjson", "markdown"] {
+        let mut child = liqsql()
+            .args(["--format", format, "-c", "SELECT value FROM generate_series(1, 3000000)"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        let mut reader = BufReader::with_capacity(16, child.stdout.take().expect("its output"));
+        if format == "json" {
+            let mut start = [0; 16];
+            reader.read_exact(&mut start).expect("the beginning");
+        } else {
+            reader.read_line(&mut line).expect("the first line");
+        }
+        drop(reader);
+        let output = child.wait_with_output().expect("the program ends");
+        assert_eq!(stderr(&output), "", "{format}");
+        assert_eq!(output.status.code(), Some(0), "{format}");
+    }
+}
+
+#[test]
+fn a_memory_limit_ends_in_an_error() {
+    let sql = "SELECT value FROM generate_series(1, 3000000) ORDER BY value DESC";
+    let message = refused(1, &["--memory-limit", "1MB", "--format", "csv", "-c", sql]);
+    assert!(message.starts_with("-c:1: error: Resources exhausted: "), "{message}");
+}
+
+#[test]
+fn secrets_stay_out_of_messages() {
+    let sql = "CREATE EXTERNAL TABLE t STORED AS NOPE LOCATION 'x' OPTIONS ('aws.secret_access_key' 'hush') 'hush'";
+    let message = refused(1, &["-c", sql]);
+    assert!(!message.contains("hush"), "{message}");
+}
+
+#[test]
+fn pictures_to_files_are_refused_for_now() {
+    let message = refused(2, &["render", "-c", "SELECT 1", "-o", "x.png"]);
+    assert!(message.starts_with("error: render: draws to the terminal only, cannot write 'x.png'"), "{message}");
+    assert_eq!(run(&["render"]).status.code(), Some(2));
+}

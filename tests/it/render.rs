@@ -1,0 +1,364 @@
+//! Pictures in the terminal through the public interface: which results are drawn, what is refused, what comes out.
+
+#![cfg(feature = "cli")]
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, DictionaryArray, Float64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
+};
+use arrow::datatypes::Int32Type;
+use liqsql::render::{ColorDepth, Frame, Heatmap, Options, Scale, draw};
+
+/// 2026-02-10 00:00 UTC.
+const START: i64 = 1_770_681_600_000;
+const HOUR: i64 = 3_600_000;
+
+/// Rows (hour, price_low, side, notional_usd) of buckets that are 100 high, price standing at 97,450.
+fn heatmap(rows: &[(i64, f64, &str, f64)]) -> RecordBatch {
+    batch(vec![
+        ("ts", Arc::new(TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| START + row.0 * HOUR)))),
+        ("exchange", Arc::new(StringArray::from_iter_values(rows.iter().map(|_| "binance")))),
+        ("symbol", Arc::new(StringArray::from_iter_values(rows.iter().map(|_| "BTCUSDT")))),
+        ("price", Arc::new(Float64Array::from_iter_values(rows.iter().map(|_| 97_450.0)))),
+        ("side", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.2)))),
+        ("price_low", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.1)))),
+        ("price_high", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.1 + 100.0)))),
+        ("notional_usd", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.3)))),
+    ])
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
+}
+
+/// The batch with one column replaced.
+fn with(batch_in: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
+    let schema = batch_in.schema();
+    batch(
+        schema
+            .fields()
+            .iter()
+            .zip(batch_in.columns())
+            .map(|(field, old)| {
+                (field.name().as_str(), if field.name() == name { Arc::clone(&column) } else { Arc::clone(old) })
+            })
+            .collect(),
+    )
+}
+
+fn without(batch_in: &RecordBatch, names: &[&str]) -> RecordBatch {
+    let kept: Vec<usize> = (0..batch_in.num_columns())
+        .filter(|&index| !names.contains(&batch_in.schema().field(index).name().as_str()))
+        .collect();
+    batch_in.project(&kept).unwrap()
+}
+
+fn sample() -> RecordBatch {
+    let rows: Vec<(i64, f64, &str, f64)> = (0..48)
+        .flat_map(|hour| {
+            (0..30).map(move |level| {
+                let usd = 1.0e5 * f64::from((level * 7 + hour as i32) % 13);
+                let low = 96_000.0 + 100.0 * f64::from(level);
+                (hour, low, if low < 97_450.0 { "long" } else { "short" }, usd)
+            })
+        })
+        .collect();
+    heatmap(&rows)
+}
+
+fn plain(width: u16, height: u16) -> Options {
+    Options { width, height, color: ColorDepth::None, ..Options::default() }
+}
+
+fn heatmap_of(results: &[Vec<RecordBatch>]) -> Heatmap {
+    match Frame::try_from_results(results).unwrap() {
+        Frame::Heatmap(heatmap) => heatmap,
+        other => panic!("expected a heatmap, was {other:?}"),
+    }
+}
+
+fn error(results: &[Vec<RecordBatch>]) -> String {
+    draw(results, &Options::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_small_heatmap_as_characters() {
+    // Two buckets at 97,000 and 98,900 over four hours, nothing at hour 2: its columns are blank.
+    let rows = [
+        (0, 97_000.0, "long", 1.0e6),
+        (1, 97_000.0, "long", 1.0e6),
+        (3, 97_000.0, "long", 1.0e6),
+        (0, 98_900.0, "short", 4.0e6),
+        (1, 98_900.0, "short", 4.0e6),
+        (3, 98_900.0, "short", 2.5e6),
+    ];
+    let options = Options { threshold: 0.0, scale: Scale::Linear, ..plain(52, 15) };
+    let picture = draw(&[vec![heatmap(&rows)]], &options).unwrap();
+    let expected = "\
+binance BTCUSDT heatmap · 2026-02-10 · estimated
+@@@@@@@@@@@@@@@@@@@@           **********┤   99,000
+                                         │
+                                         ┤   98,500
+                                         │
+                                         ┤   98,000
+                                         │
+                                         │
+oooooooooooooooooooo           oooooooooo◄ 97,450.0
+                                         │
+--------------------           ----------┤   97,000
+┴─────────┴─────────┴─────────┴──────────┘
+Feb 10  01:00     02:00     03:00         UTC
+$0 ...::- $1M --===+ $2M +***## $3M #%%@@@ ≥$4M
+max $4M · threshold 0: 0 hidden · scale: linear
+";
+    assert_eq!(picture, expected, "{picture}");
+}
+
+#[test]
+fn the_heatmap_is_found_among_other_results() {
+    let other = batch(vec![("answer", Arc::new(Float64Array::from(vec![42.0])))]);
+    let expected = draw(&[vec![sample()]], &plain(80, 24)).unwrap();
+    assert_eq!(draw(&[vec![other.clone()], vec![], vec![sample()], vec![other]], &plain(80, 24)).unwrap(), expected);
+}
+
+#[test]
+fn batches_do_not_change_the_picture() {
+    let whole = sample();
+    let parts: Vec<RecordBatch> =
+        (0..whole.num_rows()).step_by(97).map(|from| whole.slice(from, 97.min(whole.num_rows() - from))).collect();
+    let options = Options::default();
+    assert_eq!(draw(&[parts], &options).unwrap(), draw(&[vec![whole]], &options).unwrap());
+}
+
+#[test]
+fn any_string_type_and_any_time_unit_is_read() {
+    let rows = [(0, 97_000.0, "long", 1.0e6), (1, 98_000.0, "short", 2.0e6)];
+    let base = heatmap(&rows);
+    let expected = heatmap_of(&[vec![base.clone()]]);
+
+    let sides = ["long", "short"];
+    let string_types: [ArrayRef; 3] = [
+        Arc::new(LargeStringArray::from_iter_values(sides)),
+        Arc::new(StringViewArray::from_iter_values(sides)),
+        Arc::new(sides.into_iter().collect::<DictionaryArray<Int32Type>>()),
+    ];
+    for column in string_types {
+        let name = column.data_type().to_string();
+        assert_eq!(heatmap_of(&[vec![with(&base, "side", column)]]), expected, "{name}");
+    }
+    let ms = [START, START + HOUR];
+    let times: [ArrayRef; 4] = [
+        Arc::new(TimestampSecondArray::from_iter_values(ms.map(|ms| ms / 1_000))),
+        Arc::new(TimestampMillisecondArray::from_iter_values(ms).with_timezone("+00:00")),
+        Arc::new(TimestampMicrosecondArray::from_iter_values(ms.map(|ms| ms * 1_000)).with_timezone("+02:00")),
+        Arc::new(TimestampNanosecondArray::from_iter_values(ms.map(|ms| ms * 1_000_000))),
+    ];
+    for column in times {
+        let name = column.data_type().to_string();
+        assert_eq!(heatmap_of(&[vec![with(&base, "ts", column)]]), expected, "{name}");
+    }
+}
+
+#[test]
+fn exchanges_are_summed() {
+    let rows = [(0, 97_000.0, "long", 1.0e6), (1, 98_000.0, "short", 2.0e6)];
+    let binance = heatmap(&rows);
+    let bybit = with(&binance, "exchange", Arc::new(StringArray::from(vec!["bybit", "bybit"])));
+    let frame = heatmap_of(&[vec![binance, bybit]]);
+    assert_eq!(frame.exchanges, ["binance", "bybit"]);
+    assert_eq!(frame.subject(), "binance+bybit BTCUSDT liquidation heatmap");
+    assert_eq!(frame.max_usd, 4.0e6);
+    assert_eq!(frame.cells.iter().sum::<f64>(), 6.0e6);
+}
+
+#[test]
+fn nulls_are_ignored_and_counted() {
+    let rows = [(0, 97_000.0, "long", 1.0e6), (1, 98_000.0, "short", 2.0e6)];
+    let notional = Arc::new(Float64Array::from(vec![None, Some(2.0e6)]));
+    let results = [vec![with(&heatmap(&rows), "notional_usd", notional)]];
+    assert_eq!(heatmap_of(&results).ignored_rows, 1);
+    let picture = draw(&results, &plain(120, 24)).unwrap();
+    assert!(picture.contains("1 rows with nulls ignored"), "{picture}");
+}
+
+#[test]
+fn what_cannot_be_drawn_is_named() {
+    let base = heatmap(&[(0, 97_000.0, "long", 1.0e6), (0, 98_000.0, "short", 2.0e6)]);
+
+    assert_eq!(error(&[]), "render: nothing to draw: the results have no rows");
+    assert_eq!(error(&[vec![base.slice(0, 0)]]), "render: nothing to draw: the result has no rows");
+    assert_eq!(
+        error(&[vec![with(&base, "notional_usd", Arc::new(Float64Array::from(vec![None, None])))]]),
+        "render: nothing to draw: 'notional_usd', 'side', 'ts' or a price is null in all 2 rows",
+    );
+    assert_eq!(
+        error(&[vec![without(&base, &["price_low", "side"])]]),
+        "render: no result is a heatmap or a map: 'price_low', 'side' are missing, \
+         columns found: ts, exchange, symbol, price, price_high, notional_usd",
+    );
+    assert_eq!(
+        error(&[vec![with(&base, "symbol", Arc::new(StringArray::from(vec!["ETHUSDT", "BTCUSDT"])))]]),
+        "render: a picture shows one symbol, found 2: BTCUSDT, ETHUSDT; filter with WHERE symbol = '…'",
+    );
+    assert_eq!(
+        error(&[vec![with(&base, "side", Arc::new(StringArray::from(vec!["long", "buy"])))]]),
+        "render: column 'side' must hold 'long' or 'short', was 'buy'",
+    );
+    assert_eq!(
+        error(&[vec![with(&base, "notional_usd", Arc::new(Float64Array::from(vec![1.0, f64::NAN])))]]),
+        "render: column 'notional_usd' must hold numbers from 0 to 1e24, was NaN",
+    );
+    assert_eq!(
+        error(&[vec![with(&base, "price_high", Arc::new(Float64Array::from(vec![97_000.0, 98_100.0])))]]),
+        "render: column 'price_high' must hold a price above 'price_low' (97000), was 97000",
+    );
+    assert_eq!(
+        error(&[vec![with(&base, "ts", Arc::new(StringArray::from(vec!["a", "b"])))]]),
+        "render: column 'ts' must be a timestamp, was Utf8",
+    );
+}
+
+#[test]
+fn options_out_of_range_are_named() {
+    let results = [vec![sample()]];
+    let error = |options: Options| draw(&results, &options).unwrap_err().to_string();
+    assert_eq!(error(plain(20, 5)), "render: terminal too small: at least 40x12, was 20x5");
+    assert_eq!(
+        error(Options { threshold: -1.0, ..Options::default() }),
+        "render: 'threshold' must be a number of at least 0, was -1",
+    );
+    assert_eq!(
+        error(Options { prices: Some((2.0, 1.0)), ..Options::default() }),
+        "render: 'prices' must be two prices, the lower one first, was 2 to 1",
+    );
+    assert_eq!(
+        error(Options { prices: Some((10.0, 20.0)), ..Options::default() }),
+        "render: nothing to draw: no cell between the 'prices' 10 and 20, the rows have 96,000.0 to 99,000.0",
+    );
+}
+
+#[test]
+fn every_size_is_kept_to() {
+    let candles = batch(vec![
+        ("ts", Arc::new(TimestampMillisecondArray::from_iter_values((0..48).map(|hour| START + hour * HOUR)))),
+        ("open", Arc::new(Float64Array::from(vec![97_400.0; 48]))),
+        ("high", Arc::new(Float64Array::from(vec![97_800.0; 48]))),
+        ("low", Arc::new(Float64Array::from(vec![97_100.0; 48]))),
+        ("close", Arc::new(Float64Array::from(vec![97_500.0; 48]))),
+    ]);
+    let map = map();
+    for results in [vec![vec![sample()]], vec![vec![candles], vec![sample()]], vec![vec![map]]] {
+        for (width, height) in [(40, 12), (41, 13), (80, 24), (120, 40), (200, 60), (333, 12), (40, 99)] {
+            let picture = draw(&results, &plain(width, height)).unwrap();
+            assert!(picture.lines().count() <= usize::from(height), "{width}x{height}\n{picture}");
+            assert!(
+                picture.lines().all(|line| line.chars().count() <= usize::from(width)),
+                "{width}x{height}\n{picture}"
+            );
+            for color in [ColorDepth::TrueColor, ColorDepth::Ansi256] {
+                let options = Options { width, height, color, ..Options::default() };
+                assert_eq!(draw(&results, &options).unwrap().lines().count(), picture.lines().count());
+            }
+        }
+    }
+    // Sizes no terminal has must not take all memory.
+    assert!(draw(&[vec![sample()]], &plain(u16::MAX, u16::MAX)).unwrap().lines().count() <= 1_000);
+}
+
+#[test]
+fn the_largest_cell_is_yellow_and_the_hidden_one_is_dark() {
+    // One column of two buckets: the upper half is far above the mean, the lower one below the threshold.
+    let rows = [(0, 97_000.0, "long", 1.0), (0, 98_000.0, "short", 5.0e6)];
+    let results = [vec![without(&heatmap(&rows), &["price"])]];
+    let options = Options { prices: Some((97_000.0, 98_100.0)), ..Options::default() };
+    let picture = draw(&results, &options).unwrap();
+    let lines: Vec<&str> = picture.lines().collect();
+    assert!(lines[1].contains("48;2;253;231;37m"), "{:?}", lines[1]);
+    assert!(lines[19].starts_with("\x1b[48;2;26;2;36m"), "{:?}", lines[19]);
+    assert!(picture.contains("1 of 2 cells below $2.1M hidden"), "{picture}");
+
+    let picture = draw(&results, &Options { color: ColorDepth::Ansi256, ..options }).unwrap();
+    // (5, 4, 0) of the cube.
+    assert!(picture.lines().nth(1).is_some_and(|line| line.contains("48;5;220m")), "{picture}");
+    assert!(!picture.contains(";2;"), "{picture}");
+}
+
+#[test]
+fn a_thin_level_survives_shrinking() {
+    // 20,000 rows of price in 19 lines; one of them bright for one hour of 500.
+    let mut rows: Vec<(i64, f64, &str, f64)> = (0..500).map(|hour| (hour, 100.0, "long", 1.0)).collect();
+    rows.push((250, 2_000_000.0, "short", 9.0e9));
+    let options = Options { threshold: 0.0, ..plain(80, 24) };
+    let picture = draw(&[vec![without(&heatmap(&rows), &["price"])]], &options).unwrap();
+    let bright = picture.lines().skip(1).take(19).flat_map(str::chars).filter(|character| *character == '@').count();
+    assert_eq!(bright, 1, "{picture}");
+}
+
+#[test]
+fn candles_are_drawn_and_give_the_current_price() {
+    let candles = batch(vec![
+        ("ts", Arc::new(TimestampMillisecondArray::from_iter_values((0..96).map(|half| START + half * HOUR / 2)))),
+        ("symbol", Arc::new(StringArray::from(vec!["BTCUSDT"; 96]))),
+        ("open", Arc::new(Float64Array::from(vec![97_400.0; 96]))),
+        ("high", Arc::new(Float64Array::from(vec![97_800.0; 96]))),
+        ("low", Arc::new(Float64Array::from(vec![97_100.0; 96]))),
+        ("close", Arc::new(Float64Array::from_iter_values((0..96).map(|half| 97_400.0 + f64::from(half))))),
+    ]);
+    let frame = heatmap_of(&[vec![candles.clone()], vec![sample()]]);
+    let candle = frame.candles[0].unwrap();
+    assert_eq!((candle.open, candle.high, candle.low, candle.close), (97_400.0, 97_800.0, 97_100.0, 97_401.0));
+    let picture = draw(&[vec![candles.clone()], vec![sample()]], &plain(80, 24)).unwrap();
+    assert!(picture.contains("◄ 97,495.0"), "{picture}");
+
+    // Those of another symbol are not this market.
+    let other = with(&candles, "symbol", Arc::new(StringArray::from(vec!["ETHUSDT"; 96])));
+    assert!(heatmap_of(&[vec![other], vec![sample()]]).candles.is_empty());
+}
+
+fn map() -> RecordBatch {
+    batch(vec![
+        ("ts", Arc::new(TimestampMillisecondArray::from(vec![START; 4]))),
+        ("symbol", Arc::new(StringArray::from(vec!["BTCUSDT"; 4]))),
+        ("price", Arc::new(Float64Array::from(vec![97_450.0; 4]))),
+        ("side", Arc::new(StringArray::from(vec!["long", "long", "short", "short"]))),
+        ("price_low", Arc::new(Float64Array::from(vec![97_200.0, 97_300.0, 97_500.0, 97_700.0]))),
+        ("price_high", Arc::new(Float64Array::from(vec![97_300.0, 97_400.0, 97_600.0, 97_800.0]))),
+        ("notional_usd", Arc::new(Float64Array::from(vec![4.0e6, 1.0e6, 2.0e6, 3.0e6]))),
+        ("cumulative_usd", Arc::new(Float64Array::from(vec![5.0e6, 1.0e6, 2.0e6, 5.0e6]))),
+    ])
+}
+
+#[test]
+fn a_map_is_bars_by_price() {
+    let picture = draw(&[vec![map()]], &plain(60, 16)).unwrap();
+    let expected = "\
+BTCUSDT liquidation map · 2026-02-10 00:00 UTC · estimated
+price from  # short above  = long below  notional cumulative
+    97,700 │######################      │     $3M        $5M
+    97,600 │
+    97,500 │###########│###                   $2M        $2M
+  97,450.0 ◄------------------------------------------------
+    97,400 │
+    97,300 │=====│==                          $1M        $1M
+    97,200 │============================│     $4M        $5M
+longs $5M · shorts $5M · a line sums 100 of price
+";
+    assert_eq!(picture, expected, "{picture}");
+}
+
+#[test]
+fn a_map_of_several_instants_is_refused() {
+    let later = Arc::new(TimestampMillisecondArray::from(vec![START, START, START, START + HOUR]));
+    assert_eq!(
+        error(&[vec![with(&map(), "ts", later)]]),
+        "render: a map shows one 'ts', found 2 from 2026-02-10 00:00 to 2026-02-10 01:00; filter with WHERE ts = …",
+    );
+}
+
+#[test]
+fn a_title_replaces_the_default_and_cannot_carry_escapes() {
+    let options = Options { title: Some("mine \x1b[31m".to_string()), ..plain(80, 24) };
+    assert!(draw(&[vec![sample()]], &options).unwrap().starts_with("mine ?[31m\n"));
+}
