@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Invariant: nothing depends on a later bar, apart from an unknown `OI1`, which is the next bar's `OI0`; so a prefix
-//! of the bars gives a prefix of the snapshots. Under the hazard closing what stands on a side never exceeds `OI1`.
+//! of the bars gives a prefix of the snapshots. Under the hazard closing what stands on a side never exceeds `OI1`, as long
+//! as the margin rules do not change: a rule that lets tiers in or out changes the shares of what opens, not of what stands.
 
 use super::bar::{Bar, VolumeOpenInterest};
 use super::leverage::{MarginRule, Mix};
@@ -188,10 +189,13 @@ impl<S: Standing> Replay<S> {
         self.bars += 1;
         self.apply_rules(bar.ts);
         self.ln = (bar.low.ln(), bar.high.ln());
-        // The first published value may be one at a close; then the bar's own change is unknown and taken as none.
-        let published = bar.open_interest.or(if self.published { None } else { bar.open_interest_close });
-        self.published |= published.is_some();
-        self.before = published.or(self.open_interest);
+        self.published |= bar.open_interest.is_some();
+        self.before = bar.open_interest.or(self.open_interest);
+        self.anchor();
+    }
+
+    /// Shrinks everything where open interest before the bar is below the last one known.
+    fn anchor(&mut self) {
         if self.parameters.closing.is_bounded_by_open_interest()
             && let (Some(before), Some(previous)) = (self.before, self.open_interest)
             && before < previous
@@ -203,6 +207,12 @@ impl<S: Standing> Replay<S> {
     /// Ends a bar: it sweeps, and its positions close and open, at once or when its open interest becomes known.
     pub fn end(&mut self, bar: &Bar) {
         self.standing.sweep(bar.ts, self.ln.0, self.ln.1);
+        if !self.published && bar.open_interest_close.is_some() {
+            // The first published value is one at a close: it is not known before, and the bar's own change is unknown.
+            self.published = true;
+            self.before = bar.open_interest_close;
+            self.anchor();
+        }
         if !self.published {
             let after = self.volume_estimate.after(bar.volume);
             let before = self.before.unwrap_or(after);
