@@ -4,7 +4,7 @@
 //! the declared kinds. An error names the function, the argument, what is allowed, and the value.
 
 use arrow::array::Array;
-use arrow::datatypes::{DataType, Float64Type, IntervalUnit};
+use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::Expr;
 
@@ -26,6 +26,9 @@ impl<'a> Arguments<'a> {
     ///
     /// There are more arguments than parameters, or a required one is missing.
     pub fn new(spec: &'static Spec, expressions: &'a [Expr]) -> Result<Arguments<'a>> {
+        if spec.parameters.is_empty() && !expressions.is_empty() {
+            return plan_err!("{}: takes no arguments, was given {}", spec.name, expressions.len());
+        }
         if expressions.len() > spec.parameters.len() {
             return plan_err!(
                 "{}: takes at most {} arguments ({}), was given {}",
@@ -106,7 +109,7 @@ impl<'a> Arguments<'a> {
         match Relation::from_expr(expression) {
             Some(Ok(relation)) => Ok(Some(relation)),
             Some(Err(error)) => {
-                plan_err!("{}: '{name}': {}", self.spec.name, error.strip_backtrace())
+                plan_err!("{}: '{name}': {}", self.spec.name, error.message())
             }
             None => self.refuse(name, &shown(expression)),
         }
@@ -247,14 +250,15 @@ struct Shown<'a>(&'a ScalarValue);
 
 impl std::fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.try_as_str() {
-            Some(Some(text)) => write!(f, "'{text}'"),
-            _ => match self.0.data_type() {
-                DataType::Interval(IntervalUnit::MonthDayNano | IntervalUnit::DayTime | IntervalUnit::YearMonth) => {
-                    write!(f, "INTERVAL '{}'", self.0)
-                }
-                _ => write!(f, "{}", self.0),
-            },
+        if let Some(Some(text)) = self.0.try_as_str() {
+            return write!(f, "'{text}'");
+        }
+        // Intervals, times and lists have a form for readers only as arrays.
+        let text = self.0.to_array().ok().and_then(|array| arrow::util::display::array_value_to_string(&array, 0).ok());
+        match (self.0.data_type(), text) {
+            (DataType::Interval(_), Some(text)) => write!(f, "INTERVAL '{text}'"),
+            (_, Some(text)) if !self.0.is_null() => f.write_str(&text),
+            _ => write!(f, "{}", self.0),
         }
     }
 }
@@ -263,6 +267,7 @@ fn shown(expression: &Expr) -> String {
     match expression {
         Expr::Literal(value, _) => Shown(value).to_string(),
         Expr::Column(column) => format!("the column '{column}'"),
+        Expr::OuterReferenceColumn(_, column) => format!("the column '{column}' of another relation"),
         Expr::ScalarSubquery(_) => "a subquery".to_owned(),
         other => other.to_string(),
     }

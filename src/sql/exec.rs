@@ -350,10 +350,15 @@ fn properties(
                 (Keeps::Order, Arrival::ByTime) => Some(vec![time.as_str()]),
                 _ => None,
             };
-            let order: Option<Vec<PhysicalSortExpr>> =
-                order.and_then(|names| names.into_iter().map(|name| output(name).map(ascending)).collect());
-            if let Some(order) = order.and_then(LexOrdering::new) {
-                equivalence.add_ordering(order);
+            // Keys that come one after the other and in order of time over all, as one key alone does, leave so.
+            let (_, by_time) = requirement(&[column(time, &input.schema())?], input)?;
+            let alone = (arrival == Arrival::ByKey && by_time && order.is_some()).then(|| vec![time.as_str()]);
+            for names in [order, alone].into_iter().flatten() {
+                let order: Option<Vec<PhysicalSortExpr>> =
+                    names.into_iter().map(|name| output(name).map(ascending)).collect();
+                if let Some(order) = order.and_then(LexOrdering::new) {
+                    equivalence.add_ordering(order);
+                }
             }
             let keyed: Option<Vec<Arc<dyn PhysicalExpr>>> = keys.iter().map(|key| output(key)).collect();
             if let Some(keyed) = keyed.filter(|keyed| !keyed.is_empty()) {

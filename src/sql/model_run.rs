@@ -1,7 +1,8 @@
 //! Bars in, a model per (exchange, symbol), rows out: what the estimating functions share of their runs.
 //!
 //! A model needs the length of a bar. Where it is not given, the first bars of a key are held back until it is known:
-//! the smallest difference between the first hundred. Then every bar goes to the key's model, which appends rows; at the
+//! the smallest difference between the first hundred, or those of the first seven days if fewer. So an upper bound on time
+//! that leaves seven days more does not change it. Then every bar goes to the key's model, which appends rows; at the
 //! end each key is finished, in order of the names, or as soon as its rows end where keys arrive one after the other.
 
 use std::collections::VecDeque;
@@ -23,8 +24,16 @@ use crate::model::bar::Bar;
 /// Bars from which the length of a bar is inferred.
 pub const BARS_TO_INFER: usize = 100;
 
+/// Time from the first bar of a key within which bars tell their length; at least two bars do.
+pub const TIME_TO_INFER: i64 = 7 * 86_400_000;
+
 /// Length of a bar where a key has only one.
-const SINGLE_BAR: i64 = 300_000;
+pub const SINGLE_BAR: i64 = 300_000;
+
+/// Returns the bound to push into bars so that those up to `to` come, and those from which their length is inferred.
+pub fn pushed_bound(to: Option<i64>, interval: Option<i64>) -> Option<i64> {
+    if interval.is_some() { to } else { to.map(|to| to.saturating_add(TIME_TO_INFER)) }
+}
 
 /// The model of one key.
 pub trait KeyModel: Send + Debug {
@@ -149,7 +158,8 @@ impl ModelRun {
         self.bars.add(1);
         if state.model.is_none() {
             state.held.push(bar);
-            if state.interval.is_none() && state.held.len() < BARS_TO_INFER {
+            let span = bar.ts - state.held.first().map_or(bar.ts, |first| first.ts);
+            if state.interval.is_none() && state.held.len() < BARS_TO_INFER && span < TIME_TO_INFER {
                 return Ok(());
             }
             return release(key, state, &self.make, &mut self.rows);

@@ -52,7 +52,7 @@ pub const ON_BAD_ROWS: Parameter = Parameter {
 pub const INTERVAL: Parameter = Parameter {
     name: "interval",
     kind: ParameterKind::Interval,
-    fallback: Fallback::Derived("smallest ts difference in the first 100 bars of the key"),
+    fallback: Fallback::Derived("smallest ts difference in the first 100 bars of the key, at most 7 days"),
     unit: "",
     doc: "length of a bar",
 };
@@ -384,7 +384,10 @@ pub fn brackets_by_key(
             let bracket = Bracket {
                 unit,
                 floor: if floor == 0.0 { 0.0 } else { floor * size },
-                cap: number(5).map_or(f64::INFINITY, |cap| cap * size),
+                cap: match number(5) {
+                    None => f64::INFINITY,
+                    Some(_) => required(5)? * size,
+                },
                 maintenance_margin_rate: required(6)?,
                 max_leverage: required(7)?,
                 maintenance_amount: required(8)?,

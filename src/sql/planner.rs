@@ -95,6 +95,9 @@ fn place(
     let mut slots: Vec<Option<Expr>> = vec![None; spec.parameters.len()];
     let mut last_named = None;
     let given = arguments.len();
+    if spec.parameters.is_empty() && given > 0 {
+        return plan_err!("{}: takes no arguments, was given {given}", spec.name);
+    }
     for (position, argument) in arguments.into_iter().enumerate() {
         let (slot, expression) = match argument {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => {

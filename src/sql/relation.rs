@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DataFusionError, Result, TableReference, plan_datafusion_err, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
@@ -36,10 +37,12 @@ impl Relation {
                 value.try_as_str().flatten().map(|name| Ok(Relation::Named(TableReference::parse_str(name))))
             }
             Expr::ScalarSubquery(subquery) => {
-                if subquery.subquery.contains_outer_reference() || !subquery.outer_ref_columns.is_empty() {
-                    return Some(plan_err!("a relation argument must not refer to columns of other relations"));
+                let correlated = subquery.subquery.exists(|node| Ok(node.contains_outer_reference()));
+                match correlated {
+                    Ok(false) => Some(Ok(Relation::Planned(Arc::clone(&subquery.subquery)))),
+                    Ok(true) => Some(plan_err!("a relation argument must not refer to columns of other relations")),
+                    Err(error) => Some(Err(error)),
                 }
-                Some(Ok(Relation::Planned(Arc::clone(&subquery.subquery))))
             }
             _ => None,
         }

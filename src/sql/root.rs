@@ -56,9 +56,8 @@ use crate::market::tables::{TABLES, Table};
 /// The root cannot be listed, or holds no market table.
 pub async fn register(context: &SessionContext, root: &str) -> Result<Vec<String>> {
     let with_slash = if root.ends_with('/') { root.to_owned() } else { format!("{root}/") };
-    let url = ListingTableUrl::parse(&with_slash).map_err(|error| {
-        plan_datafusion_err!("data root '{root}' is not a folder or a URL: {}", error.strip_backtrace())
-    })?;
+    let url = ListingTableUrl::parse(&with_slash)
+        .map_err(|error| plan_datafusion_err!("data root '{root}' is not a folder or a URL: {}", error.message()))?;
     let store_url = url.object_store();
     let store = context.runtime_env().object_store(&store_url)?;
     let folder = url.prefix().clone();
@@ -120,8 +119,11 @@ impl Location {
 struct RootTable {
     table: &'static Table,
     location: Location,
-    /// Columns of the files; the keys are in the folders' names.
+    /// Columns of the files, then the keys, which are in the folders' names.
     schema: TableSchema,
+    /// The same with the keys where the market table has them, and where each column is in `schema`.
+    shown: SchemaRef,
+    positions: Vec<usize>,
     has_time: bool,
 }
 
@@ -148,12 +150,7 @@ impl RootTable {
         let format = parquet_format(&state);
         let file_schema =
             format.infer_schema(&state, &store, std::slice::from_ref(&newest.meta)).await.map_err(|error| {
-                exec_datafusion_err!(
-                    "{}: '{}' cannot be read: {}",
-                    table.name,
-                    newest.meta.location,
-                    error.strip_backtrace()
-                )
+                exec_datafusion_err!("{}: '{}' cannot be read: {}", table.name, newest.meta.location, error.message())
             })?;
         let fields: Vec<_> = file_schema
             .fields()
@@ -165,7 +162,12 @@ impl RootTable {
         let keys = ["exchange", "symbol"].map(|name| Arc::new(Field::new(name, DataType::Utf8View, false)));
         let schema =
             TableSchema::builder(Arc::new(Schema::new(fields))).with_table_partition_cols(keys.to_vec()).build();
-        Ok(Some(RootTable { table, location, schema, has_time }))
+        let full = schema.table_schema();
+        let of_table = table.columns.iter().filter_map(|column| full.index_of(column.name).ok());
+        let mut positions: Vec<usize> = of_table.collect();
+        positions.extend((0..full.fields().len()).filter(|position| !positions.contains(position)).collect::<Vec<_>>());
+        let shown = Arc::new(full.project(&positions)?);
+        Ok(Some(RootTable { table, location, schema, shown, positions, has_time }))
     }
 
     /// The keys of the root's candles, or of this table where there are none, that pass the predicates.
@@ -285,7 +287,7 @@ fn text(value: &str) -> ScalarValue {
 #[async_trait]
 impl TableProvider for RootTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(self.schema.table_schema())
+        Arc::clone(&self.shown)
     }
 
     fn table_type(&self) -> TableType {
@@ -327,27 +329,35 @@ impl TableProvider for RootTable {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
         }
         let splits = splits(&to_split, state.config().target_partitions());
-        let groups = self.groups(files, &splits);
-        let schema = self.schema();
+        let schema = self.schema.table_schema();
         let sorted = |name: &str| -> Result<PhysicalSortExpr> {
             let options = SortOptions { descending: false, nulls_first: false };
-            Ok(PhysicalSortExpr::new(Arc::new(Column::new_with_schema(name, &schema)?), options))
+            Ok(PhysicalSortExpr::new(Arc::new(Column::new_with_schema(name, schema)?), options))
         };
         let keys = [sorted("exchange")?, sorted("symbol")?];
-        let mut order = keys.to_vec();
+        let mut orders = vec![keys.to_vec()];
         if self.has_time {
-            order.push(sorted("ts")?);
+            orders[0].push(sorted("ts")?);
+            // One key alone is in order of time.
+            if files.iter().all(|file| file.key == files[0].key) {
+                orders.push(vec![sorted("ts")?]);
+            }
         }
+        let groups = self.groups(files, &splits);
         let partitioning = LexOrdering::new(keys).map(|keys| {
             let points = splits.iter().map(|key| SplitPoint::new(vec![text(&key.exchange), text(&key.symbol)]));
             RangePartitioning::try_new(keys, points.collect()).map(Partitioning::Range)
         });
+        let projection = match projection {
+            Some(projection) => projection.iter().map(|&column| self.positions[column]).collect(),
+            None => self.positions.clone(),
+        };
         let source = Arc::new(ParquetSource::new(self.schema.clone()));
         let config = FileScanConfigBuilder::new(self.location.store_url.clone(), source)
             .with_file_groups(groups)
-            .with_projection_indices(projection.cloned())?
+            .with_projection_indices(Some(projection))?
             .with_limit(limit)
-            .with_output_ordering(LexOrdering::new(order).into_iter().collect())
+            .with_output_ordering(orders.into_iter().filter_map(LexOrdering::new).collect())
             .with_output_partitioning(partitioning.transpose()?)
             .build();
         parquet_format(state).create_physical_plan(state, config).await

@@ -15,14 +15,16 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, ne
 use arrow::compute::{cast, interleave};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::row::{OwnedRow, RowConverter, Rows as KeyRows, SortField};
+use arrow::util::display::array_value_to_string;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::physical_plan::metrics::Count;
 
 use super::TableFunction;
 use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
-use crate::sql::exec::{Arrival, Keeps, Operator, Reading, Run, Start, Step};
+use crate::sql::exec::{self, Arrival, Keeps, Operator, Reading, Run, Start, Step};
 use crate::sql::model_settings::length_text;
 use crate::sql::provider::{FunctionTable, Input, Wanted};
 use crate::sql::spec::{Fallback, Parameter, ParameterKind, Returns, Spec};
@@ -113,7 +115,24 @@ impl TableFunction for AsofJoin {
             schemas.push(schema);
             inputs.push(Input { parameter, relation, wanted: Wanted::Any });
         }
-        let operator = Asof::new(&schemas[0], &schemas[1], by, on, arguments.interval("tolerance")?);
+        let mut key_types = Vec::with_capacity(by.len());
+        for (position, name) in by.iter().enumerate() {
+            if name == &on || by[..position].contains(name) {
+                return plan_err!("{}: 'by' must name each column once and not that of 'on', has '{name}'", SPEC.name);
+            }
+            let [left, right] = [&schemas[0], &schemas[1]].map(|schema| schema.field_with_name(name));
+            let (left, right) = (left?.data_type(), right?.data_type());
+            let Some(common) = key_type(left, right) else {
+                return plan_err!(
+                    "{}: column '{name}' must have types that can be compared, was {left} in 'left' and {right} in \
+                     'right'",
+                    SPEC.name
+                );
+            };
+            key_types.push(common);
+        }
+        let tolerance = arguments.interval("tolerance")?;
+        let operator = Asof::new(&schemas[0], &schemas[1], by, key_types, on, tolerance);
         Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
     }
 }
@@ -121,6 +140,8 @@ impl TableFunction for AsofJoin {
 #[derive(Debug, Clone)]
 struct Asof {
     by: Vec<String>,
+    /// In which types keys are compared.
+    key_types: Vec<DataType>,
     on: String,
     tolerance: Option<i64>,
     schema: SchemaRef,
@@ -130,7 +151,14 @@ struct Asof {
 }
 
 impl Asof {
-    fn new(left: &Schema, right: &Schema, by: Vec<String>, on: String, tolerance: Option<i64>) -> Asof {
+    fn new(
+        left: &Schema,
+        right: &Schema,
+        by: Vec<String>,
+        key_types: Vec<DataType>,
+        on: String,
+        tolerance: Option<i64>,
+    ) -> Asof {
         let mut fields: Vec<Arc<Field>> = left.fields().to_vec();
         let mut right_columns = Vec::new();
         for (position, field) in right.fields().iter().enumerate() {
@@ -149,7 +177,7 @@ impl Asof {
             right_columns.push(position);
         }
         let schema = Arc::new(Schema::new(fields));
-        Asof { by, on, tolerance, schema, left_columns: left.fields().len(), right_columns }
+        Asof { by, key_types, on, tolerance, schema, left_columns: left.fields().len(), right_columns }
     }
 }
 
@@ -200,16 +228,9 @@ impl Operator for Asof {
         let keys = |schema: &SchemaRef| self.by.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>();
         let (left_keys, right_keys) = (keys(left)?, keys(right)?);
         let (left_time, right_time) = (position(left, &self.on)?, position(right, &self.on)?);
-        // Keys are compared in the left side's types, without dictionaries; times in the finest unit of the two.
-        let key_types: Vec<DataType> = left_keys
-            .iter()
-            .map(|&key| match left.field(key).data_type() {
-                DataType::Dictionary(_, values) => values.as_ref().clone(),
-                other => other.clone(),
-            })
-            .collect();
+        // Times are compared in the finer unit of the two.
         let unit = finest(left.field(left_time).data_type(), right.field(right_time).data_type());
-        let converter = RowConverter::new(key_types.iter().cloned().map(SortField::new).collect())?;
+        let converter = RowConverter::new(self.key_types.iter().cloned().map(SortField::new).collect())?;
         let projected: SchemaRef = Arc::new(self.schema.project(start.projection)?);
         let output = start.projection.iter().map(|&column| match column.checked_sub(self.left_columns) {
             None => Output::Left(column),
@@ -221,7 +242,8 @@ impl Operator for Asof {
             left: Side { keys: left_keys, time: left_time },
             right: Side { keys: right_keys, time: right_time },
             right_schema: Arc::clone(right),
-            key_types,
+            key_types: self.key_types.clone(),
+            names: (self.by.clone(), self.on.clone()),
             unit,
             tolerance: self.tolerance.map(|tolerance| in_units(tolerance, unit)),
             converter,
@@ -276,6 +298,8 @@ struct AsofRun {
     right: Side,
     right_schema: SchemaRef,
     key_types: Vec<DataType>,
+    /// Names of the key columns and of the time, for messages.
+    names: (Vec<String>, String),
     unit: TimeUnit,
     tolerance: Option<i64>,
     converter: RowConverter,
@@ -354,9 +378,15 @@ impl AsofRun {
             Arrival::ByKey => last_key.row() == key && time < *last_time,
         });
         if backwards {
+            let text = |column: usize| array_value_to_string(left.batch.column(column), left.row).unwrap_or_default();
+            let key: Vec<String> = self.left.keys.iter().map(|key| text(*key)).collect();
             return exec_err!(
-                "{}: the time of 'left' goes backwards, though the plan says that it is sorted",
-                SPEC.name
+                "{}: '{}' of 'left' must not go backwards, was {} at ({}: {}), though the plan says that it is sorted",
+                SPEC.name,
+                self.names.1,
+                time_text(time, self.unit),
+                self.names.0.join(", "),
+                key.join(", ")
             );
         }
         match &mut self.last_left {
@@ -405,6 +435,29 @@ impl AsofRun {
         let options = RecordBatchOptions::new().with_row_count(Some(left.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns?, &options)?)
     }
+}
+
+/// The type in which keys of two types are compared; `None` if they cannot be.
+fn key_type(left: &DataType, right: &DataType) -> Option<DataType> {
+    let plain = |data_type: &DataType| match data_type {
+        DataType::Dictionary(_, values) => values.as_ref().clone(),
+        other => other.clone(),
+    };
+    let (left, right) = (plain(left), plain(right));
+    if left == right {
+        Some(left)
+    } else if left.is_string() && right.is_string() {
+        Some(DataType::Utf8View)
+    } else if left.is_numeric() && right.is_numeric() {
+        comparison_coercion(&left, &right)
+    } else {
+        None
+    }
+}
+
+fn time_text(time: i64, unit: TimeUnit) -> String {
+    let milliseconds = time.div_euclid((per_second(unit) / 1000).max(1));
+    exec::time_text(if unit == TimeUnit::Second { milliseconds * 1000 } else { milliseconds })
 }
 
 fn finest(left: &DataType, right: &DataType) -> TimeUnit {

@@ -29,17 +29,11 @@ use crate::sql::bars::{BadRows, Judge, Rows as MarketRows};
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Arrival, Keeps, Operator, Reading, Run, Start, Step};
 use crate::sql::keys::{Key, Keyed};
-use crate::sql::model_run::BARS_TO_INFER;
+use crate::sql::model_run::{BARS_TO_INFER, SINGLE_BAR, TIME_TO_INFER, pushed_bound};
 use crate::sql::model_settings::{INTERVAL, ON_BAD_ROWS, keyed_by_market, length_text};
 use crate::sql::provider::{FunctionTable, Input, Wanted};
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Fallback, Parameter, ParameterKind, Returns, Spec};
-
-/// Length of a bar where a key has only one candle.
-const SINGLE_BAR: i64 = 300_000;
-
-/// Time after which a key with few candles is no longer waited for.
-const TIME_TO_INFER: i64 = 7 * 86_400_000;
 
 /// The declaration.
 pub static SPEC: Spec = Spec {
@@ -157,15 +151,18 @@ impl Operator for LiqBarsOperator {
     fn input_time(&self, wanted: &TimeBounds) -> Vec<TimeBounds> {
         // The first candles tell the length of a bar, so a lower bound is pushed only where that is given. Values
         // before it count too: the last one is what holds.
-        let candles = TimeBounds { from: wanted.from.filter(|_| self.interval.is_some()), to: wanted.to };
-        let close = wanted.to.zip(self.interval).map(|(to, interval)| to.saturating_add(interval));
+        let candles = TimeBounds {
+            from: wanted.from.filter(|_| self.interval.is_some()),
+            to: pushed_bound(wanted.to, self.interval),
+        };
+        let close = candles.to.zip(self.interval).map(|(to, interval)| to.saturating_add(interval));
         let mut times = vec![candles];
         if self.open_interest.is_some() {
             let from = candles.from.map(|from| from.saturating_sub(self.tolerance));
             times.push(TimeBounds { from, to: close });
         }
         if self.funding.is_some() {
-            times.push(TimeBounds { from: None, to: wanted.to });
+            times.push(TimeBounds { from: None, to: candles.to });
         }
         times
     }

@@ -26,7 +26,7 @@ use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start};
 use crate::sql::keys::Key;
-use crate::sql::model_run::{KeyModel, ModelRun};
+use crate::sql::model_run::{KeyModel, ModelRun, pushed_bound};
 use crate::sql::model_settings::{ModelSettings, length_text, model_parameters};
 use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
@@ -176,7 +176,7 @@ impl Operator for Heatmap {
     }
 
     fn input_time(&self, wanted: &TimeBounds) -> Vec<TimeBounds> {
-        vec![TimeBounds { from: None, to: wanted.to }]
+        vec![TimeBounds { from: None, to: pushed_bound(wanted.to, self.settings.interval) }]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {

@@ -25,7 +25,7 @@ use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start, time_text};
 use crate::sql::keys::Key;
-use crate::sql::model_run::{KeyModel, ModelRun};
+use crate::sql::model_run::{KeyModel, ModelRun, pushed_bound};
 use crate::sql::model_settings::{ModelSettings, model_parameters};
 use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
@@ -110,7 +110,7 @@ impl Operator for LevelRecords {
     }
 
     fn input_time(&self, _wanted: &TimeBounds) -> Vec<TimeBounds> {
-        vec![TimeBounds { from: None, to: self.at }]
+        vec![TimeBounds { from: None, to: pushed_bound(self.at, self.settings.interval) }]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {

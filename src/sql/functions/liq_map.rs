@@ -22,7 +22,7 @@ use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start, time_text};
 use crate::sql::keys::Key;
-use crate::sql::model_run::{KeyModel, ModelRun};
+use crate::sql::model_run::{KeyModel, ModelRun, pushed_bound};
 use crate::sql::model_settings::{ModelSettings, model_parameters};
 use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
@@ -131,7 +131,7 @@ impl Operator for Map {
 
     fn input_time(&self, _wanted: &TimeBounds) -> Vec<TimeBounds> {
         // A bound on ts says which maps are wanted, not which bars: the one map of a key is at its own last bar.
-        vec![TimeBounds { from: None, to: self.at }]
+        vec![TimeBounds { from: None, to: pushed_bound(self.at, self.settings.interval) }]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
