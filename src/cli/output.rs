@@ -407,7 +407,7 @@ impl Drop for Replacement {
 /// One result in one format.
 enum Writer<'a> {
     Table(Box<Table<'a>>),
-    Separated(csv::Writer<&'a mut Sink>, SchemaRef),
+    Separated(Box<csv::Writer<&'a mut Sink>>, SchemaRef),
     Json(json::ArrayWriter<&'a mut Sink>),
     Ndjson(json::LineDelimitedWriter<&'a mut Sink>),
     Markdown(&'a mut Sink),
@@ -424,7 +424,7 @@ impl<'a> Writer<'a> {
                 let mut writer = csv::WriterBuilder::new().with_delimiter(delimiter).build(sink);
                 // An empty result still has a header.
                 writer.write(&RecordBatch::new_empty(Arc::clone(&flat)))?;
-                Self::Separated(writer, flat)
+                Self::Separated(Box::new(writer), flat)
             }
             Format::Json => Self::Json(json::WriterBuilder::new().with_explicit_nulls(true).build(sink)),
             Format::Ndjson => Self::Ndjson(json::WriterBuilder::new().with_explicit_nulls(true).build(sink)),

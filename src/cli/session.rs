@@ -19,7 +19,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 use futures::StreamExt;
 
-use super::error::{Failure, one_line};
+use super::error::Failure;
 use super::output::{PrintError, Printed, Printer};
 use super::script::{Script, Unparsed, mask};
 use super::variables::{Scope, bind};
@@ -88,9 +88,7 @@ impl Session {
         let loaded = match &settings.data {
             Some(root) => {
                 crate::sql::sample::register_schema(&context).await?;
-                let tables = crate::sql::root::register(&context, root)
-                    .await
-                    .map_err(|error| Failure::new(format!("data root '{root}': {}", one_line(&error))))?;
+                let tables = crate::sql::root::register(&context, root).await?;
                 format!("{root}: {}", tables.join(", "))
             }
             None => {
