@@ -1,9 +1,23 @@
 //! Tests from outside: one binary, because each would link the engine again.
 // In a test a failed expectation is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+// Modules of one binary: `pub` says what they offer each other.
+#![allow(unreachable_pub)]
 
 #[cfg(feature = "cli")]
 mod cli;
+mod golden;
+mod inputs;
+mod layering;
+mod plans;
+mod properties;
+#[cfg(feature = "cli")]
+mod queries;
+mod readme;
+mod reference;
+mod registry;
 #[cfg(feature = "cli")]
 mod render;
 mod simulator;
+mod slt;
+mod truth;

@@ -1,0 +1,56 @@
+//! The README tells the truth: its function table is the declarations, and its SQL runs.
+//!
+//! `LIQSQL_COMPLETE=1` writes the table anew.
+
+use datafusion::prelude::SessionContext;
+use liqsql::sql::functions;
+use liqsql::sql::spec::{Fallback, Spec};
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+const BEGIN: &str = "<!-- functions: written by a test from the declarations -->\n";
+const END: &str = "<!-- end of functions -->";
+
+fn row(spec: &Spec) -> String {
+    let parameters = spec.parameters.iter().map(|parameter| match parameter.fallback {
+        Fallback::Required => format!("**{}**", parameter.name),
+        _ => parameter.name.to_owned(),
+    });
+    let parameters = parameters.collect::<Vec<_>>().join(", ");
+    format!("| `{}` | {} | {parameters} | {} |\n", spec.name, spec.summary, spec.column_names())
+}
+
+fn table() -> String {
+    let mut table = String::from("| function | what it returns | parameters (required in bold) | columns |\n");
+    table.push_str("|---|---|---|---|\n");
+    functions::all().for_each(|spec| table.push_str(&row(spec)));
+    table
+}
+
+#[test]
+fn the_function_table_is_that_of_the_declarations() {
+    let readme = std::fs::read_to_string(README).unwrap();
+    let begin = readme.find(BEGIN).expect("the README marks where the table begins") + BEGIN.len();
+    let end = readme.find(END).expect("the README marks where the table ends");
+    if std::env::var_os("LIQSQL_COMPLETE").is_some() {
+        std::fs::write(README, format!("{}{}{}", &readme[..begin], table(), &readme[end..])).unwrap();
+        return;
+    }
+    assert_eq!(&readme[begin..end], table(), "LIQSQL_COMPLETE=1 writes it anew");
+}
+
+#[tokio::test]
+async fn every_sql_block_runs_on_the_sample() {
+    let readme = std::fs::read_to_string(README).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let context = SessionContext::new_with_config(liqsql::session_config());
+        liqsql::register_all(&context).unwrap();
+        liqsql::sql::sample::register(&context).await.unwrap();
+        for statement in block.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
+            let rows = context.sql(statement).await.unwrap_or_else(|error| panic!("{statement}\n{error}"));
+            rows.collect().await.unwrap_or_else(|error| panic!("{statement}\n{error}"));
+        }
+    }
+}
