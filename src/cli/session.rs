@@ -86,12 +86,13 @@ impl Session {
         let context = SessionContext::new_with_config_rt(config, runtime.build_arc()?).enable_url_table();
         crate::register_all(&context)?;
         let loaded = match &settings.data {
-            Some(root) => {
+            // A variable of the environment that is set to nothing is not set.
+            Some(root) if !root.is_empty() => {
                 crate::sql::sample::register_schema(&context).await?;
                 let tables = crate::sql::root::register(&context, root).await?;
                 format!("{root}: {}", tables.join(", "))
             }
-            None => {
+            _ => {
                 crate::sql::sample::register(&context).await?;
                 "the built-in sample (simulated market, not real data)".to_owned()
             }

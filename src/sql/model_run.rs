@@ -5,7 +5,7 @@
 //! that leaves seven days more does not change it. Then every bar goes to the key's model, which appends rows; at the
 //! end each key is finished, in order of the names, or as soon as its rows end where keys arrive one after the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 
 use arrow::array::RecordBatch;
@@ -13,13 +13,14 @@ use datafusion::common::{Result, exec_err};
 use datafusion::physical_plan::metrics::Count;
 
 use super::bars::{Judge, Rows as BarRows};
-use super::exec::{Arrival, Run, Start, Step};
+use super::exec::{Arrival, Operator, Run, Start, Step};
 use super::keys::{Key, Keyed};
 use super::model_settings::ModelSettings;
 use super::rows::Rows;
 use crate::market::Layout;
 use crate::market::tables::MODEL_BARS;
 use crate::model::bar::Bar;
+use crate::model::leverage::MarginRule;
 
 /// Bars from which the length of a bar is inferred.
 pub const BARS_TO_INFER: usize = 100;
@@ -55,8 +56,8 @@ pub trait KeyModel: Send + Debug {
     fn memory(&self) -> usize;
 }
 
-/// Makes the model of a key, given the length of its bars in milliseconds.
-pub type MakeModel = Box<dyn Fn(&Key, i64) -> Result<Box<dyn KeyModel>> + Send>;
+/// Makes the model of a key, given the length of its bars in milliseconds and its margin rules.
+pub type MakeModel = Box<dyn Fn(&Key, i64, Vec<MarginRule>) -> Result<Box<dyn KeyModel>> + Send>;
 
 #[derive(Debug)]
 struct State {
@@ -75,6 +76,7 @@ pub struct ModelRun {
     bars: Count,
     interval: Option<i64>,
     make: MakeModel,
+    rules: BTreeMap<Key, Vec<MarginRule>>,
     keys: Keyed<State>,
     arrival: Arrival,
     batch_size: usize,
@@ -94,18 +96,21 @@ impl std::fmt::Debug for ModelRun {
 }
 
 impl ModelRun {
-    /// Starts a partition.
+    /// Starts a partition of an operator whose inputs are those of [`ModelSettings::bind`].
     ///
     /// # Errors
     ///
-    /// The bars lack a column.
+    /// The bars lack a column, or a margin bracket cannot be used.
     pub fn start(
-        function: &'static str,
+        operator: &dyn Operator,
         settings: &ModelSettings,
         start: &Start<'_>,
-        rows: Rows,
         make: MakeModel,
     ) -> Result<ModelRun> {
+        let function = operator.function();
+        let brackets = start.gathered.get(1).map_or(&[][..], Vec::as_slice);
+        let rules = settings.margin_rules(function, start.schemas.get(1), brackets)?;
+        let rows = Rows::try_new(&operator.schema(), start.projection)?;
         let layout = match Layout::find(MODEL_BARS, &start.schemas[0]) {
             Ok(layout) => layout,
             Err(error) => return exec_err!("{function}: 'bars' {error}"),
@@ -117,6 +122,7 @@ impl ModelRun {
             bars: start.counter("bars"),
             interval: settings.interval,
             make,
+            rules,
             keys: Keyed::default(),
             arrival: start.arrival,
             batch_size: start.batch_size,
@@ -162,7 +168,7 @@ impl ModelRun {
             if state.interval.is_none() && state.held.len() < BARS_TO_INFER && span < TIME_TO_INFER {
                 return Ok(());
             }
-            return release(key, state, &self.make, &mut self.rows);
+            return release(key, state, &self.make, &self.rules, &mut self.rows);
         }
         match &mut state.model {
             Some(model) => model.bar(key, &bar, &mut self.rows),
@@ -173,7 +179,7 @@ impl ModelRun {
     fn end_key(&mut self, place: usize) -> Result<()> {
         let Some((key, state)) = self.keys.get_mut(place) else { return Ok(()) };
         if state.model.is_none() {
-            release(key, state, &self.make, &mut self.rows)?;
+            release(key, state, &self.make, &self.rules, &mut self.rows)?;
         }
         if let Some(model) = &mut state.model {
             model.end(key)?;
@@ -184,11 +190,17 @@ impl ModelRun {
 }
 
 /// The length of the bars is known: makes the model and gives it what was held back.
-fn release(key: &Key, state: &mut State, make: &MakeModel, rows: &mut Rows) -> Result<()> {
+fn release(
+    key: &Key,
+    state: &mut State,
+    make: &MakeModel,
+    rules: &BTreeMap<Key, Vec<MarginRule>>,
+    rows: &mut Rows,
+) -> Result<()> {
     let inferred = || smallest_difference(&state.held).unwrap_or(SINGLE_BAR);
     let interval = state.interval.unwrap_or_else(inferred);
     state.interval = Some(interval);
-    let mut model = make(key, interval)?;
+    let mut model = make(key, interval, rules.get(key).cloned().unwrap_or_default())?;
     for bar in std::mem::take(&mut state.held) {
         model.bar(key, &bar, rows)?;
     }

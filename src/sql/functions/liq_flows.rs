@@ -18,6 +18,7 @@ use super::liq_heatmap::BY_LEVERAGE;
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
 use crate::model::book::{Book, Totals};
+use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
 use crate::model::side::Side;
 use crate::sql::arguments::Arguments;
@@ -106,17 +107,10 @@ impl Operator for Flows {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
-        let rules = self.settings.margin_rules(
-            SPEC.name,
-            start.schemas.get(1),
-            start.gathered.get(1).map_or(&[], Vec::as_slice),
-        )?;
-        let rows = Rows::try_new(&self.schema(), start.projection)?;
         let (cohorts, swept) = (start.counter("cohorts"), start.counter("swept"));
         let (operator, wanted) = (self.clone(), start.wanted);
-        let make = Box::new(move |key: &Key, interval: i64| -> Result<Box<dyn KeyModel>> {
+        let make = Box::new(move |_key: &Key, interval: i64, rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
             let parameters = &operator.settings.parameters;
-            let rules = rules.get(key).cloned().unwrap_or_default();
             Ok(Box::new(KeyFlows {
                 replay: Replay::new(parameters, interval, rules, Book::new(parameters)),
                 by_leverage: operator.by_leverage,
@@ -127,7 +121,7 @@ impl Operator for Flows {
                 swept: swept.clone(),
             }))
         });
-        Ok(Box::new(ModelRun::start(SPEC.name, &self.settings, &start, rows, make)?))
+        Ok(Box::new(ModelRun::start(self, &self.settings, &start, make)?))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
 use crate::model::book::Book;
 use crate::model::grid::{Frame, Grid, View};
+use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
 use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
@@ -180,12 +181,6 @@ impl Operator for Heatmap {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
-        let rules = self.settings.margin_rules(
-            SPEC.name,
-            start.schemas.get(1),
-            start.gathered.get(1).map_or(&[], Vec::as_slice),
-        )?;
-        let rows = Rows::try_new(&self.schema(), start.projection)?;
         let counters = Counters {
             frames: start.counter("frames"),
             warming_up: start.counter("warming_up_frames"),
@@ -195,7 +190,7 @@ impl Operator for Heatmap {
             swept: start.counter("swept"),
         };
         let (operator, wanted) = (self.clone(), start.wanted);
-        let make = Box::new(move |key: &Key, interval: i64| -> Result<Box<dyn KeyModel>> {
+        let make = Box::new(move |key: &Key, interval: i64, rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
             let step = operator.step.unwrap_or_else(|| interval.max(HOUR));
             if step < interval {
                 return exec_err!(
@@ -206,7 +201,6 @@ impl Operator for Heatmap {
                 );
             }
             let parameters = &operator.settings.parameters;
-            let rules = rules.get(key).cloned().unwrap_or_default();
             Ok(Box::new(KeyHeatmap {
                 replay: Replay::new(parameters, interval, rules, Book::new(parameters)),
                 grid: None,
@@ -221,7 +215,7 @@ impl Operator for Heatmap {
                 counters: counters.clone(),
             }))
         });
-        Ok(Box::new(ModelRun::start(SPEC.name, &self.settings, &start, rows, make)?))
+        Ok(Box::new(ModelRun::start(self, &self.settings, &start, make)?))
     }
 }
 

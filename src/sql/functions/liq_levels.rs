@@ -20,6 +20,7 @@ use super::liq_map::{AT, Until};
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
 use crate::model::levels::{Fate, Level, Levels};
+use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
 use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
@@ -114,21 +115,14 @@ impl Operator for LevelRecords {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
-        let rules = self.settings.margin_rules(
-            SPEC.name,
-            start.schemas.get(1),
-            start.gathered.get(1).map_or(&[], Vec::as_slice),
-        )?;
-        let rows = Rows::try_new(&self.schema(), start.projection)?;
         let counters = Counters {
             cohorts: start.counter("cohorts"),
             swept: start.counter("swept"),
             closed: start.counter("closed"),
         };
         let operator = self.clone();
-        let make = Box::new(move |key: &Key, interval: i64| -> Result<Box<dyn KeyModel>> {
+        let make = Box::new(move |_key: &Key, interval: i64, rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
             let parameters = &operator.settings.parameters;
-            let rules = rules.get(key).cloned().unwrap_or_default();
             Ok(Box::new(KeyLevels {
                 until: Some(Until::new(Replay::new(parameters, interval, rules, Levels::new(parameters)), operator.at)),
                 leverages: parameters.tiers.clone(),
@@ -137,7 +131,7 @@ impl Operator for LevelRecords {
                 counters: counters.clone(),
             }))
         });
-        Ok(Box::new(ModelRun::start(SPEC.name, &self.settings, &start, rows, make)?))
+        Ok(Box::new(ModelRun::start(self, &self.settings, &start, make)?))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
 use crate::model::book::Book;
 use crate::model::grid::{Cell, Frame, Grid, View};
+use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
 use crate::model::side::Side;
 use crate::sql::arguments::Arguments;
@@ -135,17 +136,10 @@ impl Operator for Map {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
-        let rules = self.settings.margin_rules(
-            SPEC.name,
-            start.schemas.get(1),
-            start.gathered.get(1).map_or(&[], Vec::as_slice),
-        )?;
-        let rows = Rows::try_new(&self.schema(), start.projection)?;
         let (cells, beyond_price) = (start.counter("cells"), start.counter("beyond_price"));
         let operator = self.clone();
-        let make = Box::new(move |key: &Key, interval: i64| -> Result<Box<dyn KeyModel>> {
+        let make = Box::new(move |_key: &Key, interval: i64, rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
             let parameters = &operator.settings.parameters;
-            let rules = rules.get(key).cloned().unwrap_or_default();
             Ok(Box::new(KeyMap {
                 until: Until::new(Replay::new(parameters, interval, rules, Book::new(parameters)), operator.at),
                 first_close: None,
@@ -156,7 +150,7 @@ impl Operator for Map {
                 beyond_price: beyond_price.clone(),
             }))
         });
-        Ok(Box::new(ModelRun::start(SPEC.name, &self.settings, &start, rows, make)?))
+        Ok(Box::new(ModelRun::start(self, &self.settings, &start, make)?))
     }
 }
 
