@@ -325,3 +325,26 @@ fn a_predicate_on_time_chooses_rows_and_changes_none() {
         }
     });
 }
+
+/// Price reflected about its middle, in logarithm: what was a long is a short. The margin rule is not symmetric in ln(price),
+/// so the sides swap only nearly.
+#[test]
+fn a_mirrored_market_swaps_the_sides() {
+    with_large_stack(|| async {
+        let context = session(fixed_config()).await;
+        for view in [
+            "CREATE VIEW original AS SELECT * FROM liq_bars((SELECT * FROM candles WHERE exchange = 'binance' \
+             AND symbol = 'BTCUSDT'), open_interest => open_interest)",
+            "CREATE VIEW mirrored AS SELECT ts, exchange, symbol, 7.2e9 / open AS open, 7.2e9 / low AS high, \
+             7.2e9 / high AS low, 7.2e9 / close AS close, volume, open_interest, open_interest_close FROM original",
+        ] {
+            context.sql(view).await.unwrap();
+        }
+        let sql = "SELECT o.side, abs(o.size / m.size - 1) < 0.02 AS close FROM \
+                   (SELECT side, sum(standing_size) AS size FROM liq_flows(original) GROUP BY side) AS o JOIN \
+                   (SELECT side, sum(standing_size) AS size FROM liq_flows(mirrored) GROUP BY side) AS m \
+                   ON o.side <> m.side ORDER BY 1";
+        let rows = query(&context, sql).await;
+        assert!(rows.len() == 2 && rows.iter().all(|row| row[1] == "true"), "{rows:?}");
+    });
+}
