@@ -78,7 +78,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) partitions: Option<u16>,
 
-    /// Folder or s3:// URL that holds the market tables [default: the built-in sample]
+    /// Folder that holds the market tables [default: the built-in sample]
     #[arg(long, global = true, value_name = "ROOT", env = "LIQSQL_DATA")]
     pub(crate) data: Option<String>,
 }

@@ -82,12 +82,12 @@ impl Values {
     }
 
     /// Reads on until every value of a key at or before an instant is known; returns whether it is, else the next batch
-    /// is needed.
+    /// is needed. No later lookup, of any key where keys are interleaved, is at an instant before `from`.
     ///
     /// # Errors
     ///
     /// A row cannot be used.
-    pub fn reach(&mut self, key: &Key, ts: i64) -> Result<bool> {
+    pub fn reach(&mut self, key: &Key, ts: i64, from: i64) -> Result<bool> {
         loop {
             let Some((rows, row)) = &mut self.batch else { return Ok(self.ended) };
             if *row >= rows.len() {
@@ -107,7 +107,11 @@ impl Values {
                 Arrival::ByKey => {
                     let name = (rows.exchange(*row), rows.symbol(*row));
                     match name.cmp(&(key.exchange.as_str(), key.symbol.as_str())) {
-                        Ordering::Less => false,
+                        // A key without candles: nothing will ask for it.
+                        Ordering::Less => {
+                            *row += 1;
+                            continue;
+                        }
                         Ordering::Equal => instant > ts,
                         Ordering::Greater => true,
                     }
@@ -118,11 +122,11 @@ impl Values {
             }
             let taken = *row;
             *row += 1;
-            self.take(taken, instant)?;
+            self.take(taken, instant, from)?;
         }
     }
 
-    fn take(&mut self, row: usize, instant: i64) -> Result<()> {
+    fn take(&mut self, row: usize, instant: i64, from: i64) -> Result<()> {
         let Some((rows, _)) = &self.batch else { return Ok(()) };
         // NULL says that nothing is known then: the last value holds.
         let Some(value) = rows.optional(row, self.value) else { return Ok(()) };
@@ -141,7 +145,12 @@ impl Values {
                 let last = *last;
                 self.judge.check_order(exchange, symbol, instant, Some(last), None)?;
             }
-            _ => values.push_back((instant, value)),
+            _ => {
+                values.push_back((instant, value));
+                while values.len() > 1 && values[1].0 <= from {
+                    values.pop_front();
+                }
+            }
         }
         Ok(())
     }

@@ -19,6 +19,9 @@ use crate::model::bar::Bar;
 /// Prices outside are taken for defects: no market trades there, and the price axis would need gigabytes.
 const PRICES: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
 
+/// Instants outside are taken for defects: with these no sum of an instant and a length of time overflows.
+const INSTANTS: std::ops::RangeInclusive<i64> = -6_311_520_000_000_000..=6_311_520_000_000_000;
+
 /// What is done with a row that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadRows {
@@ -214,7 +217,11 @@ impl Rows {
         if self.ts.is_null(row) {
             return Err(self.defect(row, "ts", "not be NULL", "NULL"));
         }
-        Ok(self.ts.value(row))
+        let ts = self.ts.value(row);
+        if !INSTANTS.contains(&ts) {
+            return Err(self.defect(row, "ts", "be within 200,000 years of 1970", format!("{ts} ms")));
+        }
+        Ok(ts)
     }
 
     /// Returns a number, `None` for NULL.

@@ -360,23 +360,30 @@ fn properties(
                     equivalence.add_ordering(order);
                 }
             }
-            let keyed: Option<Vec<Arc<dyn PhysicalExpr>>> = keys.iter().map(|key| output(key)).collect();
-            if let Some(keyed) = keyed.filter(|keyed| !keyed.is_empty()) {
-                partitioning = match input.output_partitioning() {
-                    Partitioning::Hash(_, count) if count > &1 => Partitioning::Hash(keyed, *count),
-                    Partitioning::Range(range) if range.ordering().len() == keyed.len() => {
-                        let order = keyed.into_iter().zip(range.ordering().iter());
-                        let order = order.map(|(expr, old)| PhysicalSortExpr::new(expr, old.options));
-                        match LexOrdering::new(order) {
-                            Some(order) => {
-                                Partitioning::Range(RangePartitioning::new(order, range.split_points().to_vec()))
-                            }
-                            None => partitioning,
+            // Rows stay in their partition, so what the input says of its partitions holds, where it speaks of keys.
+            let renamed = |expr: &Arc<dyn PhysicalExpr>| {
+                let name = (expr.as_ref() as &dyn Any).downcast_ref::<Column>()?.name();
+                keys.iter().any(|key| key == name).then(|| output(name))?
+            };
+            partitioning = match input.output_partitioning() {
+                Partitioning::Hash(expressions, count) => match expressions.iter().map(renamed).collect() {
+                    Some(expressions) => Partitioning::Hash(expressions, *count),
+                    None => partitioning,
+                },
+                Partitioning::Range(range) => {
+                    let order = range
+                        .ordering()
+                        .iter()
+                        .map(|old| Some(PhysicalSortExpr::new(renamed(&old.expr)?, old.options)));
+                    match order.collect::<Option<Vec<_>>>().and_then(LexOrdering::new) {
+                        Some(order) if order.len() == range.ordering().len() => {
+                            Partitioning::Range(RangePartitioning::new(order, range.split_points().to_vec()))
                         }
+                        _ => partitioning,
                     }
-                    _ => partitioning,
-                };
-            }
+                }
+                _ => partitioning,
+            };
         }
     }
     Ok(PlanProperties::new(equivalence, partitioning, EmissionType::Incremental, Boundedness::Bounded)

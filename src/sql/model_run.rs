@@ -25,7 +25,7 @@ use crate::model::leverage::MarginRule;
 /// Bars from which the length of a bar is inferred.
 pub const BARS_TO_INFER: usize = 100;
 
-/// Time from the first bar of a key within which bars tell their length; at least two bars do.
+/// Time from the first bar of a key up to which bars tell their length.
 pub const TIME_TO_INFER: i64 = 7 * 86_400_000;
 
 /// Length of a bar where a key has only one.
@@ -135,10 +135,11 @@ impl ModelRun {
         })
     }
 
-    fn take_row(&mut self, batch: &BarRows, row: usize) -> Result<()> {
+    /// Takes a row; `false` if another key's rows must leave first.
+    fn take_row(&mut self, batch: &BarRows, row: usize) -> Result<bool> {
         let bar = match batch.bar(row) {
             Ok(bar) => bar,
-            Err(defect) => return self.judge.judge(&defect),
+            Err(defect) => return self.judge.judge(&defect).map(|()| true),
         };
         let (exchange, symbol) = (batch.exchange(row), batch.symbol(row));
         let interval = self.interval;
@@ -155,25 +156,30 @@ impl ModelRun {
             && self.arrival == Arrival::ByKey
         {
             self.ending.push_back(previous);
+            return Ok(false);
         }
-        let Some((key, state)) = self.keys.get_mut(place) else { return Ok(()) };
+        let Some((key, state)) = self.keys.get_mut(place) else { return Ok(true) };
         if !self.judge.check_order(exchange, symbol, bar.ts, state.last_ts, state.interval)? {
-            return Ok(());
+            return Ok(true);
         }
         state.last_ts = Some(bar.ts);
         self.bars.add(1);
         if state.model.is_none() {
-            state.held.push(bar);
-            let span = bar.ts - state.held.first().map_or(bar.ts, |first| first.ts);
-            if state.interval.is_none() && state.held.len() < BARS_TO_INFER && span < TIME_TO_INFER {
-                return Ok(());
+            let late = state.held.first().is_some_and(|first| bar.ts - first.ts > TIME_TO_INFER);
+            if !late {
+                state.held.push(bar);
             }
-            return release(key, state, &self.make, &self.rules, &mut self.rows);
+            if late || state.interval.is_some() || state.held.len() >= BARS_TO_INFER {
+                release(key, state, &self.make, &self.rules, &mut self.rows)?;
+            }
+            if !late {
+                return Ok(true);
+            }
         }
-        match &mut state.model {
-            Some(model) => model.bar(key, &bar, &mut self.rows),
-            None => Ok(()),
+        if let Some(model) = &mut state.model {
+            model.bar(key, &bar, &mut self.rows)?;
         }
+        Ok(true)
     }
 
     fn end_key(&mut self, place: usize) -> Result<()> {
@@ -242,8 +248,8 @@ impl Run for ModelRun {
                 self.end_key(place)?;
             } else if let Some((batch, row)) = self.batch.take() {
                 if row < batch.len() {
-                    self.take_row(&batch, row)?;
-                    self.batch = Some((batch, row + 1));
+                    let taken = self.take_row(&batch, row)?;
+                    self.batch = Some((batch, row + usize::from(taken)));
                 }
             } else if !self.ended {
                 return Ok(Step::Read(0));

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -72,8 +72,9 @@ impl FunctionTable {
         position: usize,
         exact: &[&Expr],
         times: &[TimeBounds],
+        first: Option<&Schema>,
         pushed: &mut BTreeSet<String>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<(Arc<dyn ExecutionPlan>, SchemaRef)> {
         let input = &self.inputs[position];
         let function = self.operator.function();
         let mut plan = input.relation.plan(state, function, input.parameter).await?;
@@ -93,7 +94,19 @@ impl FunctionTable {
         let reading = self.operator.readings().get(position).cloned();
         let pushable = |name: &str| match &reading {
             _ if position == 0 => true,
-            Some(Reading::Ordered { keys, .. }) => keys.iter().any(|key| key == name),
+            // Of keys of other types the same predicate may say something else.
+            Some(Reading::Ordered { keys, .. }) => {
+                let data_type = |schema: &Schema| schema.field_with_name(name).ok().map(|f| f.data_type().clone());
+                let is_text = |data_type: &DataType| match data_type {
+                    DataType::Dictionary(_, values) => values.is_string(),
+                    other => other.is_string(),
+                };
+                let alike = match (first.and_then(&data_type), data_type(&schema)) {
+                    (Some(first), Some(own)) => first == own || (is_text(&first) && is_text(&own)),
+                    _ => false,
+                };
+                alike && keys.iter().any(|key| key == name)
+            }
             _ => false,
         };
         let mut predicates = Vec::new();
@@ -118,7 +131,7 @@ impl FunctionTable {
             let columns = columns.into_iter().map(|name| column_of(name, &plan)).collect::<Result<Vec<_>>>()?;
             plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
         }
-        state.create_physical_plan(&plan).await
+        Ok((state.create_physical_plan(&plan).await?, schema))
     }
 }
 
@@ -186,8 +199,12 @@ impl TableProvider for FunctionTable {
         let exact: Vec<&Expr> = filters.iter().filter(|filter| self.commutes(filter)).collect();
         let mut pushed = BTreeSet::new();
         let mut inputs = Vec::with_capacity(self.inputs.len());
+        let mut first: Option<SchemaRef> = None;
         for position in 0..self.inputs.len() {
-            inputs.push(self.plan_input(state, position, &exact, &times, &mut pushed).await?);
+            let (input, schema) =
+                self.plan_input(state, position, &exact, &times, first.as_deref(), &mut pushed).await?;
+            first.get_or_insert(schema);
+            inputs.push(input);
         }
         let projection = match projection {
             Some(projection) => projection.clone(),

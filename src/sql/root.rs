@@ -142,16 +142,25 @@ impl RootTable {
     async fn try_new(context: &SessionContext, table: &'static Table, location: Location) -> Result<Option<RootTable>> {
         let store = context.runtime_env().object_store(&location.store_url)?;
         let files = list(&store, &location, table).await?;
-        // The newest file tells the columns: what was added to a table later is in it.
-        let Some(newest) = files.iter().max_by_key(|file| (file.from, file.meta.location.clone())) else {
+        // The newest file of every key tells the columns: what was added to a table later is in it.
+        let mut newest: BTreeMap<&Key, &Found> = BTreeMap::new();
+        for file in &files {
+            newest.insert(&file.key, file);
+        }
+        if newest.is_empty() {
             return Ok(None);
-        };
+        }
+        let newest: Vec<ObjectMeta> = newest.into_values().map(|file| file.meta.clone()).collect();
         let state = context.state();
         let format = parquet_format(&state);
-        let file_schema =
-            format.infer_schema(&state, &store, std::slice::from_ref(&newest.meta)).await.map_err(|error| {
-                exec_datafusion_err!("{}: '{}' cannot be read: {}", table.name, newest.meta.location, error.message())
-            })?;
+        let file_schema = format.infer_schema(&state, &store, &newest).await.map_err(|error| {
+            exec_datafusion_err!(
+                "{}: the files under '{}' cannot be read together: {}",
+                table.name,
+                location.folder(table.name),
+                error.message()
+            )
+        })?;
         let fields: Vec<_> = file_schema
             .fields()
             .iter()

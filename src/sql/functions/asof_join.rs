@@ -398,7 +398,7 @@ impl AsofRun {
 
     fn match_row(&mut self, left: &Prepared, time: i64) -> Option<(usize, usize)> {
         let last = self.last.get(&left.keys.row(left.row).owned())?;
-        if self.tolerance.is_some_and(|tolerance| time - last.time > tolerance) {
+        if self.tolerance.is_some_and(|tolerance| time.saturating_sub(last.time) > tolerance) {
             return None;
         }
         let source = match self.sources.iter().rposition(|source| Arc::ptr_eq(source, &last.batch)) {
@@ -478,10 +478,10 @@ fn per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// Converts a positive length of time, rounded up.
+/// Converts a positive length of time, rounded down: nothing older than it counts.
 fn in_units(milliseconds: i64, unit: TimeUnit) -> i64 {
     match unit {
-        TimeUnit::Second => (milliseconds + 999) / 1000,
+        TimeUnit::Second => milliseconds / 1000,
         unit => milliseconds.saturating_mul(per_second(unit) / 1000),
     }
 }

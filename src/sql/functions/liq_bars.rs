@@ -152,7 +152,8 @@ impl Operator for LiqBarsOperator {
         // The first candles tell the length of a bar, so a lower bound is pushed only where that is given. Values
         // before it count too: the last one is what holds.
         let candles = TimeBounds {
-            from: wanted.from.filter(|_| self.interval.is_some()),
+            // One bar more: a row is judged by its distance from the one before.
+            from: wanted.from.zip(self.interval).map(|(from, interval)| from.saturating_sub(interval)),
             to: pushed_bound(wanted.to, self.interval),
         };
         let close = candles.to.zip(self.interval).map(|(to, interval)| to.saturating_add(interval));
@@ -265,14 +266,20 @@ impl LiqBarsRun {
         if self.current != Some(place)
             && let Some(previous) = self.current.replace(place)
             && self.arrival == Arrival::ByKey
-            && let Some((_, state)) = self.keys.get_mut(previous)
         {
-            state.settle();
+            // The clock of keys that come one after the other starts anew with each.
+            self.latest = bar.ts;
+            if let Some((_, state)) = self.keys.get_mut(previous) {
+                state.settle();
+            }
         }
         let Some((_, state)) = self.keys.get_mut(place) else { return Ok(()) };
         let last = (state.seen > 0).then_some(state.last_ts);
         if !self.judge.check_order(exchange, symbol, bar.ts, last, state.interval)? {
             return Ok(());
+        }
+        if bar.ts - state.first_ts > TIME_TO_INFER {
+            state.settle();
         }
         if let Some(last) = last {
             let difference = bar.ts - last;
@@ -299,21 +306,21 @@ impl LiqBarsRun {
             return Ok(Release::Candles);
         };
         let Some((key, state)) = self.keys.get_mut(place) else { return Ok(Release::Candles) };
-        if state.interval.is_none() && (self.ended || self.latest - state.first_ts >= TIME_TO_INFER) {
+        if state.interval.is_none() && (self.ended || self.latest - state.first_ts > TIME_TO_INFER) {
             state.settle();
         }
         let Some(interval) = state.interval else { return Ok(Release::Candles) };
         let close = bar.ts.saturating_add(interval);
         let mut known = [None; 3];
         if let Some((input, values)) = &mut self.open_interest {
-            if !values.reach(key, close)? {
+            if !values.reach(key, close, bar.ts)? {
                 return Ok(Release::Input(*input));
             }
             known[0] = values.lookup(key, bar.ts, bar.ts, Some(self.tolerance));
             known[1] = values.lookup(key, close, bar.ts, Some(self.tolerance));
         }
         if let Some((input, values)) = &mut self.funding {
-            if !values.reach(key, bar.ts)? {
+            if !values.reach(key, bar.ts, bar.ts)? {
                 return Ok(Release::Input(*input));
             }
             known[2] = values.lookup(key, bar.ts, bar.ts, None);

@@ -211,6 +211,7 @@ impl Operator for Heatmap {
                 by_leverage: operator.by_leverage,
                 wanted,
                 first_ts: None,
+                last_frame: None,
                 last_close: 0.0,
                 counters: counters.clone(),
             }))
@@ -240,6 +241,7 @@ struct KeyHeatmap {
     by_leverage: bool,
     wanted: TimeBounds,
     first_ts: Option<i64>,
+    last_frame: Option<i64>,
     last_close: f64,
     counters: Counters,
 }
@@ -313,9 +315,13 @@ impl KeyModel for KeyHeatmap {
         self.replay.begin(bar);
         let next = bar.ts.div_euclid(self.step) + i64::from(bar.ts.rem_euclid(self.step) != 0);
         let ts = next * self.step;
-        // Bars are at least half an interval apart and a step is at least one, so no frame is met twice.
-        if self.first_ts.is_some() && ts < bar.ts + self.replay.interval() && self.wanted.contain(ts) {
-            self.emit(key, ts, rows)?;
+        // Bars may overlap by up to half an interval; the first that reaches a frame is the one before which it stands.
+        let reached = ts < bar.ts + self.replay.interval() && self.last_frame.is_none_or(|last| ts > last);
+        if self.first_ts.is_some() && reached {
+            self.last_frame = Some(ts);
+            if self.wanted.contain(ts) {
+                self.emit(key, ts, rows)?;
+            }
         }
         self.replay.end(bar);
         if self.first_ts.is_none() {
