@@ -16,6 +16,7 @@ mod queries;
 mod readme;
 mod reference;
 mod registry;
+mod regressions;
 #[cfg(feature = "cli")]
 mod render;
 mod simulator;
