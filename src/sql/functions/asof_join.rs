@@ -256,6 +256,7 @@ impl Operator for Asof {
             right_ended: false,
             matches: Vec::new(),
             sources: Vec::new(),
+            held: Vec::new(),
             last_left: None,
         }))
     }
@@ -314,6 +315,8 @@ struct AsofRun {
     /// For each left row done: the place of its right batch among the sources, and the row; none where nothing matches.
     matches: Vec<Option<(usize, usize)>>,
     sources: Vec<Arc<RecordBatch>>,
+    /// Right batches of which a row may still be wanted, to account for their memory.
+    held: Vec<Arc<RecordBatch>>,
     /// Time of the last left row, to see that it never goes backwards: over all keys, or of its key.
     last_left: Option<(OwnedRow, i64)>,
 }
@@ -340,6 +343,12 @@ impl AsofRun {
 
     /// Takes right rows up to a left row; returns whether all of them are known.
     fn reach(&mut self, left: &Prepared, time: i64) -> bool {
+        let same_key = |(last, _): &(OwnedRow, i64)| last.row() == left.keys.row(left.row);
+        if self.arrival == Arrival::ByKey && !self.last_left.as_ref().is_some_and(same_key) {
+            // Earlier keys do not come again, and rows of this one are not taken yet.
+            self.last.clear();
+            self.last_left = Some((left.keys.row(left.row).owned(), i64::MIN));
+        }
         loop {
             let Some((right, whole)) = &mut self.right_batch else { return self.right_ended };
             let Some(right_time) = right.times.get(right.row) else {
@@ -493,6 +502,8 @@ impl Run for AsofRun {
             (0, None) => self.left_ended = true,
             (_, Some(batch)) => {
                 let whole = Arc::new(batch.clone());
+                self.held.retain(|held| Arc::strong_count(held) > 1);
+                self.held.push(Arc::clone(&whole));
                 self.right_batch = Some((self.prepare(batch, &self.right)?, whole));
             }
             (_, None) => self.right_ended = true,
@@ -524,7 +535,7 @@ impl Run for AsofRun {
 
     fn memory(&self) -> usize {
         // What is kept of the right side are whole batches, shared by the keys whose last row is in them.
-        let kept: usize = self.sources.iter().map(|source| source.get_array_memory_size()).sum();
+        let kept: usize = self.held.iter().map(|held| held.get_array_memory_size()).sum();
         kept + self.last.len() * (size_of::<Last>() + size_of::<OwnedRow>() + 32)
             + self.matches.capacity() * size_of::<Option<(usize, usize)>>()
     }
