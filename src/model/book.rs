@@ -14,7 +14,7 @@ use super::replay::{Opened, Standing};
 use super::side::Side;
 
 /// Below this a scale is folded into what is stored: far from where a double loses digits, and rare.
-const SMALLEST_SCALE: f64 = 1e-12;
+pub(crate) const SMALLEST_SCALE: f64 = 1e-12;
 
 /// A bucket that holds less than this share of its side is empty.
 pub(crate) const EMPTY_SHARE: f64 = 1e-9;

@@ -14,6 +14,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use super::book::SMALLEST_SCALE;
 use super::parameters::Parameters;
 use super::prices::{Prices, bucket_of, first_centre_at_or_above, last_centre_at_or_below};
 use super::replay::{Opened, Standing};
@@ -21,9 +22,6 @@ use super::side::Side;
 
 /// Share of what it opened below which a cohort is retired.
 const RETIRED_SHARE: f64 = 1e-6;
-
-/// Below this a tier's scale is folded into its cohorts.
-const SMALLEST_SCALE: f64 = 1e-12;
 
 /// What happened to a cohort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

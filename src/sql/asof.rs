@@ -168,13 +168,6 @@ impl Values {
         (tolerance.is_none_or(|tolerance| ts - instant <= tolerance)).then_some(*value)
     }
 
-    /// Forgets a key.
-    pub fn forget(&mut self, key: &Key) {
-        if let Some(place) = self.keys.place(&key.exchange, &key.symbol, |_| VecDeque::new()) {
-            self.keys.remove(place);
-        }
-    }
-
     /// Returns the bytes held.
     pub fn memory(&self) -> usize {
         self.keys.values().map(|values| values.capacity() * size_of::<(i64, f64)>()).sum()

@@ -627,8 +627,3 @@ impl Running {
         }
     }
 }
-
-/// Returns the operator behind a plan node, for tests and tools.
-pub fn operator_of(plan: &dyn ExecutionPlan) -> Option<&Arc<dyn Operator>> {
-    (plan as &dyn Any).downcast_ref::<FunctionExec>().map(|exec| &exec.operator)
-}

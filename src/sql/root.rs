@@ -55,6 +55,9 @@ use crate::market::tables::{TABLES, Table};
 ///
 /// The root cannot be listed, or holds no market table.
 pub async fn register(context: &SessionContext, root: &str) -> Result<Vec<String>> {
+    if !root.contains("://") && !std::path::Path::new(root).is_dir() {
+        return plan_err!("data root '{root}' must be a folder, there is none of that name");
+    }
     let with_slash = if root.ends_with('/') { root.to_owned() } else { format!("{root}/") };
     let url = ListingTableUrl::parse(&with_slash)
         .map_err(|error| plan_datafusion_err!("data root '{root}' is not a folder or a URL: {}", error.message()))?;

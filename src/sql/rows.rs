@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder,
+    ArrayRef, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder,
     TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, SchemaRef};
@@ -15,7 +15,6 @@ enum Builder {
     Text(StringViewBuilder),
     Number(Float64Builder),
     Integer(Int64Builder),
-    Boolean(BooleanBuilder),
 }
 
 /// Builds batches of a function's output.
@@ -48,18 +47,12 @@ impl Rows {
                 DataType::Utf8View => Builder::Text(StringViewBuilder::new().with_deduplicate_strings()),
                 DataType::Float64 => Builder::Number(Float64Builder::new()),
                 DataType::Int64 => Builder::Integer(Int64Builder::new()),
-                DataType::Boolean => Builder::Boolean(BooleanBuilder::new()),
                 other => return Err(internal_datafusion_err!("no builder for {other}")),
             };
             builders[position] = Some(builder);
         }
         let schema = Arc::new(full.project(projection)?);
         Ok(Rows { schema, builders, projection: projection.to_vec(), rows: 0 })
-    }
-
-    /// Whether a column is used by the query.
-    pub fn wants(&self, column: usize) -> bool {
-        self.builders[column].is_some()
     }
 
     /// Appends an instant, `n` times.
@@ -82,13 +75,6 @@ impl Rows {
             for _ in 0..n {
                 builder.append_value(text);
             }
-        }
-    }
-
-    /// Appends a text that may be null.
-    pub fn optional_text(&mut self, column: usize, text: Option<&str>) {
-        if let Some(Builder::Text(builder)) = &mut self.builders[column] {
-            builder.append_option(text);
         }
     }
 
@@ -130,13 +116,6 @@ impl Rows {
         }
     }
 
-    /// Appends true or false.
-    pub fn boolean(&mut self, column: usize, value: bool) {
-        if let Some(Builder::Boolean(builder)) = &mut self.builders[column] {
-            builder.append_value(value);
-        }
-    }
-
     /// Ends `n` rows.
     pub fn end(&mut self, n: usize) {
         self.rows += n;
@@ -166,7 +145,6 @@ impl Rows {
                     Builder::Text(builder) => Arc::new(builder.finish()),
                     Builder::Number(builder) => Arc::new(builder.finish()),
                     Builder::Integer(builder) => Arc::new(builder.finish()),
-                    Builder::Boolean(builder) => Arc::new(builder.finish()),
                 });
             }
         }

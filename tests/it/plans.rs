@@ -159,4 +159,6 @@ async fn a_root_without_market_tables_says_what_was_looked_for() {
     assert!(
         error.strip_backtrace().contains("holds no market table; looked for a folder or a .parquet file named candles")
     );
+    let error = liqsql::sql::root::register(&context, "no/such/folder").await.unwrap_err();
+    assert!(error.strip_backtrace().contains("'no/such/folder' must be a folder, there is none of that name"));
 }
