@@ -82,6 +82,11 @@ impl Judge {
         Judge { function, bad_rows, skipped }
     }
 
+    /// Returns the function for which it judges.
+    pub fn function(&self) -> &'static str {
+        self.function
+    }
+
     /// Leaves a row out, or makes the error.
     pub fn judge(&self, defect: &Defect) -> Result<()> {
         match self.bad_rows {

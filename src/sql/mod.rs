@@ -22,6 +22,7 @@
 //! | [`provider`], [`bounds`] | what is read |
 //! | [`exec`] | the one physical operator |
 //! | [`model_settings`], [`model_run`], [`bars`], [`keys`], [`rows`] | what the estimating functions share |
+//! | [`frames`], [`stream`], [`asof`], [`closed_bars`] | what the functions that read heatmaps and maps share |
 //! | [`root`], [`sample`] | market tables on disk, in object storage, and in the binary |
 
 use std::sync::Arc;
@@ -33,7 +34,9 @@ pub mod arguments;
 pub mod asof;
 pub mod bars;
 pub mod bounds;
+pub mod closed_bars;
 pub mod exec;
+pub mod frames;
 pub mod functions;
 pub mod keys;
 pub mod model_run;
@@ -46,6 +49,7 @@ pub mod rows;
 pub mod sample;
 pub mod scalars;
 pub mod spec;
+pub mod stream;
 
 /// Registers every table function and scalar on a session.
 ///
