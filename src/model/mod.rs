@@ -23,6 +23,7 @@
 //! | [`book`] | what stands, by liquidation price, before and after each bar |
 //! | [`levels`] | what became of each cohort |
 //! | [`grid`] | the book at an instant, in display cells |
+//! | [`smooth`] | exact levels, broad areas, or a wide book |
 //! | [`snapshot`] | such cells read back, as the functions that read a map take them |
 //!
 //! A liquidation map is an assumption about positions that nobody publishes, not the truth about them.
@@ -39,4 +40,5 @@ pub mod parameters;
 pub mod prices;
 pub mod replay;
 pub mod side;
+pub mod smooth;
 pub mod snapshot;
