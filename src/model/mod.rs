@@ -24,11 +24,14 @@
 //! | [`levels`] | what became of each cohort |
 //! | [`grid`] | the book at an instant, in display cells |
 //! | [`snapshot`] | such cells read back, as the functions that read a map take them |
+//! | [`cascade`] | what a shock of the price sets off |
+//! | [`stop_zones`] | where a stop would stand among the liquidations of others |
 //!
 //! A liquidation map is an assumption about positions that nobody publishes, not the truth about them.
 
 pub mod bar;
 pub mod book;
+pub mod cascade;
 pub mod closing;
 pub mod grid;
 pub mod levels;
@@ -40,3 +43,4 @@ pub mod prices;
 pub mod replay;
 pub mod side;
 pub mod snapshot;
+pub mod stop_zones;

@@ -116,6 +116,13 @@ impl Rows {
         }
     }
 
+    /// Appends a whole number that may be null.
+    pub fn optional_integer(&mut self, column: usize, value: Option<i64>) {
+        if let Some(Builder::Integer(builder)) = &mut self.builders[column] {
+            builder.append_option(value);
+        }
+    }
+
     /// Ends `n` rows.
     pub fn end(&mut self, n: usize) {
         self.rows += n;

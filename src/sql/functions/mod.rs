@@ -12,12 +12,14 @@ use super::spec::Spec;
 pub mod asof_join;
 pub mod liq_bars;
 pub mod liq_bucket;
+pub mod liq_cascade;
 pub mod liq_flows;
 pub mod liq_functions;
 pub mod liq_heatmap;
 pub mod liq_levels;
 pub mod liq_map;
 pub mod liq_price_tiered;
+pub mod stop_zones;
 pub mod to_candles;
 
 /// A table function: its declaration, and how a call is bound.
@@ -44,6 +46,8 @@ pub static FUNCTIONS: &[&dyn TableFunction] = &[
     &liq_map::LiqMap,
     &liq_bucket::LiqBucket,
     &liq_price_tiered::LiqPriceTiered,
+    &liq_cascade::LiqCascade,
+    &stop_zones::StopZones,
     &liq_functions::LiqFunctions,
 ];
 
