@@ -10,7 +10,7 @@
 
 use super::parameters::Parameters;
 use super::prices::{Prices, bucket_of, first_centre_at_or_above, last_centre_at_or_below};
-use super::replay::{Opened, Standing};
+use super::replay::{Opened, Reach, Standing};
 use super::side::Side;
 
 /// Below this a scale is folded into what is stored: far from where a double loses digits, and rare.
@@ -152,6 +152,28 @@ impl Ladder {
         usd
     }
 
+    /// Leaves a share of what stands in `low ..= high` and returns the USD that went, in stored units.
+    fn thin(&mut self, low: i32, high: i32, share: f64, prices: &Prices) -> f64 {
+        let (low, high) = (low.max(self.low), high.min(self.high));
+        if low > high {
+            return 0.0;
+        }
+        let (mut quantity, mut usd) = (0.0, 0.0);
+        for (stored, price) in self.slice_mut(low, high).iter_mut().zip(prices.centres(low, high)) {
+            let gone = *stored * (1.0 - share);
+            quantity += gone;
+            usd += gone * price;
+            *stored *= share;
+        }
+        self.quantity -= quantity;
+        self.usd -= usd;
+        self.changes += 1;
+        if self.changes > CHANGES_BETWEEN_SUMS || self.quantity < self.peak * FALL_BETWEEN_SUMS {
+            self.sum(prices);
+        }
+        usd
+    }
+
     fn clear(&mut self) {
         if !self.is_empty() {
             let (low, high) = (self.low, self.high);
@@ -193,6 +215,7 @@ pub struct Book {
     flows: Vec<[Flow; 2]>,
     prices: Prices,
     usd_factor: f64,
+    wick_retention: f64,
     counts: Counts,
 }
 
@@ -216,6 +239,7 @@ impl Book {
             flows: vec![[Flow::default(); 2]; tiers],
             prices: Prices::default(),
             usd_factor: parameters.usd_factor(),
+            wick_retention: parameters.wick_retention,
             counts: Counts::default(),
         }
     }
@@ -339,14 +363,25 @@ impl Standing for Book {
         }
     }
 
-    fn sweep(&mut self, _ts: i64, ln_low: f64, ln_high: f64) {
-        let lowest_long = first_centre_at_or_above(ln_low);
-        let highest_short = last_centre_at_or_below(ln_high);
+    fn sweep(&mut self, reach: &Reach) {
+        let lowest_long = first_centre_at_or_above(reach.ln_low);
+        let highest_short = last_centre_at_or_below(reach.ln_high);
+        // What the close passed goes wholly; what lies between it and the extreme was reached by a wick.
+        let (mut whole_long, mut whole_short) = (lowest_long, highest_short);
+        if self.wick_retention > 0.0 {
+            whole_long = lowest_long.max(first_centre_at_or_above(reach.ln_close));
+            whole_short = highest_short.min(last_centre_at_or_below(reach.ln_close));
+        }
         for ((ladders, flows), scale) in self.ladders.iter_mut().zip(&mut self.flows).zip(&self.scales) {
             let [long, short] = ladders;
             self.counts.swept += long.reach(lowest_long, i32::MAX) + short.reach(i32::MIN, highest_short);
-            flows[0].liquidated_usd += long.take(lowest_long, i32::MAX, &self.prices) * scale;
-            flows[1].liquidated_usd += short.take(i32::MIN, highest_short, &self.prices) * scale;
+            flows[0].liquidated_usd += long.take(whole_long, i32::MAX, &self.prices) * scale;
+            flows[1].liquidated_usd += short.take(i32::MIN, whole_short, &self.prices) * scale;
+            if self.wick_retention > 0.0 {
+                let share = self.wick_retention;
+                flows[0].liquidated_usd += long.thin(lowest_long, whole_long - 1, share, &self.prices) * scale;
+                flows[1].liquidated_usd += short.thin(whole_short + 1, highest_short, share, &self.prices) * scale;
+            }
         }
     }
 

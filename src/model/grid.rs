@@ -72,6 +72,21 @@ impl Grid {
         }
     }
 
+    /// Returns the cell in which a price lies.
+    pub fn cell_at(&self, price: f64) -> i64 {
+        let mut index = match self.per_unit {
+            Some(per_unit) => (price * per_unit).floor() as i64,
+            None => (price / self.step).floor() as i64,
+        };
+        // The limits as they are printed decide, whatever the division rounds to.
+        if self.price_low(index) > price {
+            index -= 1;
+        } else if self.price_low(index + 1) <= price {
+            index += 1;
+        }
+        index
+    }
+
     /// Returns the smallest step that makes sense at a price: the width of one bucket.
     pub fn smallest_step(price: f64) -> f64 {
         price * BUCKET_WIDTH.exp_m1()
@@ -224,14 +239,6 @@ fn count_occupied(book: &Book, side: Side, (low, high): (i32, i32)) -> u64 {
     }
     let occupied = |tier| book.part(side, tier, low, high).1.iter().filter(|stored| **stored > 0.0).count() as u64;
     (0..book.leverages().len()).map(occupied).sum()
-}
-
-/// Returns the display cell of a price on a grid.
-pub fn cell_of(price: f64, step: f64) -> i64 {
-    match Grid::new(step).per_unit {
-        Some(per_unit) => (price * per_unit).floor() as i64,
-        None => (price / step).floor() as i64,
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::collections::BinaryHeap;
 use super::book::SMALLEST_SCALE;
 use super::parameters::Parameters;
 use super::prices::{Prices, bucket_of, first_centre_at_or_above, last_centre_at_or_below};
-use super::replay::{Opened, Standing};
+use super::replay::{Opened, Reach, Standing};
 use super::side::Side;
 
 /// Share of what it opened below which a cohort is retired.
@@ -83,29 +83,115 @@ pub struct Level {
 #[derive(Debug, Clone)]
 struct Cohort {
     level: Level,
+    /// The run that no sweep has reached; none if `low > high`.
     low: i32,
     high: i32,
     buckets: f64,
-    /// Stored units in each bucket.
+    /// Stored units in each bucket of that run.
     stored: f64,
+    /// What wicks left of the buckets that they reached, between that run and the price.
+    thinned: Vec<Thinned>,
     /// Scale at the open, in the units of the current scale.
     scale_opened: f64,
     /// Scale at which `closed_usd` was last brought up to date.
     scale_settled: f64,
 }
 
+/// A run of buckets of which wicks left a part.
+#[derive(Debug, Clone, Copy)]
+struct Thinned {
+    low: i32,
+    high: i32,
+    stored: f64,
+}
+
+/// Which buckets a sweep reaches on one side: all from `reached` towards the price, of which those from `whole` on go
+/// wholly and of the others a share stays.
+#[derive(Debug, Clone, Copy)]
+struct Swept {
+    side: Side,
+    reached: i32,
+    whole: i32,
+    retention: f64,
+}
+
+impl Swept {
+    /// Splits a run into what goes wholly, what a wick reaches, and what is not reached; a part may be empty (low > high).
+    fn split(&self, low: i32, high: i32) -> [(i32, i32); 3] {
+        match self.side {
+            Side::Long => [
+                (low.max(self.whole), high),
+                (low.max(self.reached), high.min(self.whole - 1)),
+                (low, high.min(self.reached - 1)),
+            ],
+            Side::Short => [
+                (low, high.min(self.whole)),
+                (low.max(self.whole + 1), high.min(self.reached)),
+                (low.max(self.reached + 1), high),
+            ],
+        }
+    }
+}
+
 impl Cohort {
     /// Scale of the tier below which the cohort is retired.
     fn retirement(&self) -> f64 {
-        RETIRED_SHARE * self.scale_opened * self.buckets / f64::from(self.high - self.low + 1)
+        let mut remaining = if self.low <= self.high { f64::from(self.high - self.low + 1) } else { 0.0 };
+        for run in &self.thinned {
+            remaining += f64::from(run.high - run.low + 1) * (run.stored / self.stored);
+        }
+        RETIRED_SHARE * self.scale_opened * self.buckets / remaining
     }
 
-    /// Brings `closed_usd` up to the scale and returns the USD of one stored unit over the whole run.
+    /// Brings `closed_usd` up to the scale and returns the USD of one unit of it over all that is left.
     fn settle(&mut self, scale: f64, prices: &Prices) -> f64 {
-        let per_stored = self.stored * prices.sum(self.low, self.high);
-        self.level.closed_usd += per_stored * (self.scale_settled - scale);
+        let mut per_scale = if self.low <= self.high { self.stored * prices.sum(self.low, self.high) } else { 0.0 };
+        for run in &self.thinned {
+            per_scale += run.stored * prices.sum(run.low, run.high);
+        }
+        self.level.closed_usd += per_scale * (self.scale_settled - scale);
         self.scale_settled = scale;
-        per_stored
+        per_scale
+    }
+
+    /// Liquidates what a sweep reaches, at a settled scale; returns whether anything is left.
+    fn sweep(&mut self, swept: &Swept, scale: f64, prices: &Prices) -> bool {
+        for run in std::mem::take(&mut self.thinned) {
+            let (low, high) = self.sweep_run(run, swept, scale, prices);
+            if low <= high {
+                self.thinned.push(Thinned { low, high, stored: run.stored });
+            }
+        }
+        if self.low <= self.high {
+            let run = Thinned { low: self.low, high: self.high, stored: self.stored };
+            (self.low, self.high) = self.sweep_run(run, swept, scale, prices);
+        }
+        self.low <= self.high || !self.thinned.is_empty()
+    }
+
+    /// Liquidates what a sweep reaches of one run, keeps what a wick leaves, and returns what was not reached.
+    fn sweep_run(&mut self, run: Thinned, swept: &Swept, scale: f64, prices: &Prices) -> (i32, i32) {
+        let [whole, wick, rest] = swept.split(run.low, run.high);
+        if whole.0 <= whole.1 {
+            self.level.liquidated_usd += run.stored * scale * prices.sum(whole.0, whole.1);
+        }
+        if wick.0 <= wick.1 {
+            let stored = run.stored * swept.retention;
+            self.level.liquidated_usd += (run.stored - stored) * scale * prices.sum(wick.0, wick.1);
+            self.thinned.push(Thinned { low: wick.0, high: wick.1, stored });
+        }
+        rest
+    }
+
+    /// Returns where the cohort stands in the heap of its side: the larger, the nearer to the price.
+    fn nearest_key(&self) -> f64 {
+        let own = (self.low <= self.high).then_some((self.low, self.high));
+        let runs = own.into_iter().chain(self.thinned.iter().map(|run| (run.low, run.high)));
+        let keys = runs.map(|(low, high)| match self.level.side {
+            Side::Long => f64::from(high),
+            Side::Short => -f64::from(low),
+        });
+        keys.fold(f64::NEG_INFINITY, f64::max)
     }
 }
 
@@ -150,6 +236,7 @@ pub struct Levels {
     finished: Vec<Level>,
     prices: Prices,
     usd_factor: f64,
+    wick_retention: f64,
     next_id: i64,
 }
 
@@ -165,6 +252,7 @@ impl Levels {
             finished: Vec::new(),
             prices: Prices::default(),
             usd_factor: parameters.usd_factor(),
+            wick_retention: parameters.wick_retention,
             next_id: 1,
         }
     }
@@ -269,6 +357,7 @@ impl Levels {
         for (place, slot) in self.store.iter_mut().enumerate() {
             if let Some(cohort) = slot.as_mut().filter(|cohort| cohort.level.tier == tier) {
                 cohort.stored *= scale;
+                cohort.thinned.iter_mut().for_each(|run| run.stored *= scale);
                 cohort.scale_opened /= scale;
                 cohort.scale_settled /= scale;
                 retiring.push(Entry { key: cohort.retirement(), place, id: cohort.level.id });
@@ -277,51 +366,38 @@ impl Levels {
         self.tiers[tier].retiring = BinaryHeap::from(retiring);
     }
 
-    fn sweep_side(&mut self, tier: usize, side: Side, ts: i64, bound: i32) {
+    fn sweep_side(&mut self, tier: usize, ts: i64, swept: &Swept) {
         // Invariant: a cohort that stands has exactly one live entry in the heap of its side and tier.
-        let reached = |entry: &Entry| match side {
-            Side::Long => entry.key >= f64::from(bound),
-            Side::Short => -entry.key <= f64::from(bound),
+        let reached = |entry: &Entry| match swept.side {
+            Side::Long => entry.key >= f64::from(swept.reached),
+            Side::Short => -entry.key <= f64::from(swept.reached),
         };
         let scale = self.tiers[tier].scale;
-        while self.tiers[tier].nearest[side.index()].peek().is_some_and(reached) {
-            let Some(entry) = self.tiers[tier].nearest[side.index()].pop() else { break };
+        // What a wick leaves stands where it was, so it goes back into the heap only when all are swept.
+        let mut left = Vec::new();
+        while self.tiers[tier].nearest[swept.side.index()].peek().is_some_and(reached) {
+            let Some(entry) = self.tiers[tier].nearest[swept.side.index()].pop() else { break };
             let prices = std::mem::take(&mut self.prices);
             let rest = self.cohort(entry).map(|cohort| {
                 cohort.settle(scale, &prices);
-                let (swept, rest) = match side {
-                    Side::Long => {
-                        let from = bound.max(cohort.low);
-                        ((from, cohort.high), (cohort.low, from - 1))
-                    }
-                    Side::Short => {
-                        let to = bound.min(cohort.high);
-                        ((cohort.low, to), (to + 1, cohort.high))
-                    }
-                };
-                cohort.level.liquidated_usd += cohort.stored * scale * prices.sum(swept.0, swept.1);
-                cohort.level.liquidated_ts = Some(ts);
-                (cohort.low, cohort.high) = rest;
-                (rest.0 <= rest.1).then(|| (rest, cohort.retirement()))
+                let before = cohort.level.liquidated_usd;
+                let is_left = cohort.sweep(swept, scale, &prices);
+                if cohort.level.liquidated_usd > before {
+                    cohort.level.liquidated_ts = Some(ts);
+                }
+                is_left.then(|| (cohort.nearest_key(), cohort.retirement()))
             });
             self.prices = prices;
             match rest {
                 None => {}
                 Some(None) => self.finish(entry, Fate::Swept),
-                Some(Some(((low, high), retirement))) => {
-                    let key = nearest_key(side, low, high);
-                    self.tiers[tier].nearest[side.index()].push(Entry { key, ..entry });
+                Some(Some((key, retirement))) => {
+                    left.push(Entry { key, ..entry });
                     self.tiers[tier].retiring.push(Entry { key: retirement, ..entry });
                 }
             }
         }
-    }
-}
-
-fn nearest_key(side: Side, low: i32, high: i32) -> f64 {
-    match side {
-        Side::Long => f64::from(high),
-        Side::Short => -f64::from(low),
+        self.tiers[tier].nearest[swept.side.index()].extend(left);
     }
 }
 
@@ -335,12 +411,20 @@ impl Standing for Levels {
         }
     }
 
-    fn sweep(&mut self, ts: i64, ln_low: f64, ln_high: f64) {
-        let lowest_long = first_centre_at_or_above(ln_low);
-        let highest_short = last_centre_at_or_below(ln_high);
+    fn sweep(&mut self, reach: &Reach) {
+        let retention = self.wick_retention;
+        let lowest_long = first_centre_at_or_above(reach.ln_low);
+        let highest_short = last_centre_at_or_below(reach.ln_high);
+        let (mut whole_long, mut whole_short) = (lowest_long, highest_short);
+        if retention > 0.0 {
+            whole_long = lowest_long.max(first_centre_at_or_above(reach.ln_close));
+            whole_short = highest_short.min(last_centre_at_or_below(reach.ln_close));
+        }
+        let long = Swept { side: Side::Long, reached: lowest_long, whole: whole_long, retention };
+        let short = Swept { side: Side::Short, reached: highest_short, whole: whole_short, retention };
         for tier in 0..self.tiers.len() {
-            self.sweep_side(tier, Side::Long, ts, lowest_long);
-            self.sweep_side(tier, Side::Short, ts, highest_short);
+            self.sweep_side(tier, reach.ts, &long);
+            self.sweep_side(tier, reach.ts, &short);
             self.retire(tier);
         }
     }
@@ -388,15 +472,22 @@ impl Standing for Levels {
                     };
                     self.next_id += 1;
                     let id = level.id;
-                    let cohort =
-                        Cohort { level, low, high, buckets, stored, scale_opened: scale, scale_settled: scale };
-                    let retirement = cohort.retirement();
+                    let cohort = Cohort {
+                        level,
+                        low,
+                        high,
+                        buckets,
+                        stored,
+                        thinned: Vec::new(),
+                        scale_opened: scale,
+                        scale_settled: scale,
+                    };
+                    let (key, retirement) = (cohort.nearest_key(), cohort.retirement());
                     let place = self.free.pop().unwrap_or_else(|| {
                         self.store.push(None);
                         self.store.len() - 1
                     });
                     self.store[place] = Some(cohort);
-                    let key = nearest_key(side, low, high);
                     self.tiers[index].nearest[side.index()].push(Entry { key, place, id });
                     self.tiers[index].retiring.push(Entry { key: retirement, place, id });
                 }

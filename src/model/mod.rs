@@ -23,6 +23,7 @@
 //! | [`book`] | what stands, by liquidation price, before and after each bar |
 //! | [`levels`] | what became of each cohort |
 //! | [`grid`] | the book at an instant, in display cells |
+//! | [`smooth`] | exact levels, broad areas, or a wide book |
 //! | [`snapshot`] | such cells read back, as the functions that read a map take them |
 //! | [`cascade`] | what a shock of the price sets off |
 //! | [`stop_zones`] | where a stop would stand among the liquidations of others |
@@ -42,5 +43,6 @@ pub mod parameters;
 pub mod prices;
 pub mod replay;
 pub mod side;
+pub mod smooth;
 pub mod snapshot;
 pub mod stop_zones;

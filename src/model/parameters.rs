@@ -132,6 +132,10 @@ pub struct Parameters {
     pub opening: Opening,
     /// How positions leave.
     pub closing: Closing,
+    /// Share that stays of what only a wick reached: price passed the level and the bar closed back inside. 0 is none.
+    pub wick_retention: f64,
+    /// Time after which half of everything has closed by age alone, in milliseconds; `None` for never.
+    pub age_half_life: Option<f64>,
     /// Where inside the bar they enter.
     pub entry: Entry,
     /// In which scale USD are reported.
@@ -151,6 +155,8 @@ impl Parameters {
             churn: 0.05,
             opening: Opening::Turnover,
             closing: Closing::Hazard,
+            wick_retention: 0.0,
+            age_half_life: None,
             entry: Entry::Uniform,
             scale: Scale::Book,
             coverage: DEFAULT_COVERAGE,

@@ -7,8 +7,9 @@
 //! settle   what an earlier bar left open, if its OI1 was unknown until this bar's OI0 came
 //! begin    margin rules known at its open; re-anchor: if OI0 < the previous OI1, everything shrinks by the ratio
 //!          ── the snapshot: what stands BEFORE bar i ──
-//! end      1 sweep   longs at or above the low, shorts at or below the high are liquidated
-//!          2 close   proportionally, by tier
+//! end      1 sweep   longs at or above the low, shorts at or below the high are liquidated;
+//!                    wick_retention leaves a share of those that the close did not pass
+//!          2 close   proportionally, by tier; age_half_life closes more
 //!          3 open    on both sides in equal amount
 //!          4 bars longer than 15 minutes sweep what they opened themselves
 //! ```
@@ -41,6 +42,19 @@ pub struct Opened<'a> {
     pub quantities: &'a [f64],
 }
 
+/// How far one bar reached, in ln(price).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reach {
+    /// Open of the bar, milliseconds since the epoch.
+    pub ts: i64,
+    /// ln of its low.
+    pub ln_low: f64,
+    /// ln of its high.
+    pub ln_high: f64,
+    /// ln of its close: what lies between the close and an extreme was reached by a wick only.
+    pub ln_close: f64,
+}
+
 /// Something that holds positions by liquidation price.
 ///
 /// All positions of a tier, of both sides, shrink by one factor; implementations apply it lazily.
@@ -49,8 +63,10 @@ pub trait Standing {
     fn begin(&mut self);
     /// Everything shrinks to `factor` of its size.
     fn keep_all(&mut self, factor: f64);
-    /// Longs with a bucket centre at or above `ln_low` and shorts at or below `ln_high` are liquidated.
-    fn sweep(&mut self, ts: i64, ln_low: f64, ln_high: f64);
+    /// Longs with a bucket centre at or above the low and shorts at or below the high are liquidated: wholly those that
+    /// the close passed too, of those that a wick reached all but the share that wicks leave
+    /// ([`Parameters::wick_retention`]).
+    fn sweep(&mut self, reach: &Reach);
     /// Each tier shrinks to its share of `keep`.
     fn close(&mut self, keep: &[f64]);
     /// Positions are opened, spread evenly over the buckets from low to high.
@@ -94,8 +110,10 @@ pub struct Replay<S> {
     open_interest: Option<f64>,
     /// Open interest before the current bar.
     before: Option<f64>,
-    ln: (f64, f64),
+    reach: Reach,
     pending: Option<Pending>,
+    /// Share of everything that age leaves after one bar.
+    age_keep: f64,
     keep: Vec<f64>,
     quantities: Vec<f64>,
     bars: u64,
@@ -120,8 +138,9 @@ impl<S: Standing> Replay<S> {
             published: false,
             open_interest: None,
             before: None,
-            ln: (0.0, 0.0),
+            reach: Reach { ts: 0, ln_low: 0.0, ln_high: 0.0, ln_close: 0.0 },
             pending: None,
+            age_keep: parameters.age_half_life.map_or(1.0, |half_life| (-(interval as f64) / half_life).exp2()),
             keep: vec![1.0; tiers],
             quantities: vec![0.0; tiers],
             bars: 0,
@@ -188,7 +207,7 @@ impl<S: Standing> Replay<S> {
         self.standing.begin();
         self.bars += 1;
         self.apply_rules(bar.ts);
-        self.ln = (bar.low.ln(), bar.high.ln());
+        self.reach = reach_of(bar);
         self.published |= bar.open_interest.is_some();
         self.before = bar.open_interest.or(self.open_interest);
         self.anchor();
@@ -206,7 +225,7 @@ impl<S: Standing> Replay<S> {
 
     /// Ends a bar: it sweeps, and its positions close and open, at once or when its open interest becomes known.
     pub fn end(&mut self, bar: &Bar) {
-        self.standing.sweep(bar.ts, self.ln.0, self.ln.1);
+        self.standing.sweep(&self.reach);
         if !self.published && bar.open_interest_close.is_some() {
             // The first published value is one at a close: it is not known before, and the bar's own change is unknown.
             self.published = true;
@@ -241,7 +260,7 @@ impl<S: Standing> Replay<S> {
         let hazard = parameters.closing.is_bounded_by_open_interest();
         for (i, tier) in self.mix.tiers.iter().enumerate() {
             let churned = if hazard { traded.churned(parameters.churn, tier.turnover) } else { 0.0 };
-            self.keep[i] = parameters.closing.keep(&traded, churned, self.interval);
+            self.keep[i] = parameters.closing.keep(&traded, churned, self.interval) * self.age_keep;
             let opened = if hazard {
                 traded.opened_with_hazard(parameters.opening, churned)
             } else {
@@ -274,8 +293,12 @@ impl<S: Standing> Replay<S> {
             quantities: &self.quantities,
         });
         if self.interval > LONGEST_BAR_THAT_SPARES_ITS_OWN {
-            self.standing.sweep(bar.ts, low, high);
+            self.standing.sweep(&reach_of(bar));
         }
         self.open_interest = Some(after);
     }
+}
+
+fn reach_of(bar: &Bar) -> Reach {
+    Reach { ts: bar.ts, ln_low: bar.low.ln(), ln_high: bar.high.ln(), ln_close: bar.close.ln() }
 }

@@ -221,8 +221,13 @@ fn parameters() -> impl Strategy<Value = Parameters> {
     let tiers = vec((1.01..240.0f64, 0.0..1.0f64), 1..8);
     let rate = prop_oneof![Just(0.004), 0.0..0.05];
     let scale = select(vec![Scale::Book, Scale::Book, Scale::Expected]);
-    let changed = (preset.clone(), opening, closing, entry, jitter, proptest::option::of(tiers), rate, 0.0..1.5, scale)
-        .prop_map(|(preset, opening, closing, entry, jitter, tiers, maintenance_margin_rate, churn, scale)| {
+    let retention = prop_oneof![2 => Just(0.0), 1 => 0.0..1.0, 1 => Just(1.0)];
+    let age = proptest::option::of((12.0..24.0f64).prop_map(f64::exp));
+    let deep = (retention, age);
+    let of_the_market = (opening, closing, entry, jitter, rate);
+    let changed = (preset.clone(), of_the_market, proptest::option::of(tiers), 0.0..1.5, scale, deep).prop_map(
+        |(preset, of_the_market, tiers, churn, scale, (wick_retention, age_half_life))| {
+            let (opening, closing, entry, jitter, maintenance_margin_rate) = of_the_market;
             let (tiers, weights) = tiers.map_or((preset.tiers.clone(), preset.weights.clone()), |tiers| {
                 tiers.into_iter().map(|(leverage, weight)| (leverage, weight + 0.01)).unzip()
             });
@@ -231,6 +236,8 @@ fn parameters() -> impl Strategy<Value = Parameters> {
                 weights,
                 opening,
                 closing,
+                wick_retention,
+                age_half_life,
                 entry,
                 jitter,
                 maintenance_margin_rate,
@@ -238,7 +245,8 @@ fn parameters() -> impl Strategy<Value = Parameters> {
                 scale,
                 ..preset
             }
-        });
+        },
+    );
     prop_oneof![1 => preset, 3 => changed]
 }
 

@@ -196,7 +196,7 @@ pub fn run(question: &Question<'_>, bars: &[Bar]) -> Outcome {
         let before = if question.snapshots { buckets(&cohorts, tiers) } else { Default::default() };
 
         // 1. Sweep.
-        sweep(&mut cohorts, &mut accounts, bar, question.retire);
+        sweep(&mut cohorts, &mut accounts, bar, parameters.wick_retention, question.retire);
         if hazard && state.late_anchor < 1.0 {
             shrink(&mut cohorts, &mut accounts, &vec![state.late_anchor; tiers], question.retire);
         }
@@ -237,6 +237,8 @@ pub fn run(question: &Question<'_>, bars: &[Bar]) -> Outcome {
             Closing::Never => vec![1.0; tiers],
             Closing::HalfLife { milliseconds } => vec![0.5f64.powf(question.interval as f64 / milliseconds); tiers],
         };
+        let aged = parameters.age_half_life.map_or(1.0, |half_life| 0.5f64.powf(question.interval as f64 / half_life));
+        let keep: Vec<f64> = keep.iter().map(|keep| keep * aged).collect();
         shrink(&mut cohorts, &mut accounts, &keep, question.retire);
 
         // 4. Open.
@@ -293,7 +295,7 @@ pub fn run(question: &Question<'_>, bars: &[Bar]) -> Outcome {
 
         // 5. Long bars sweep what they opened.
         if question.interval > 15 * 60_000 {
-            sweep(&mut cohorts, &mut accounts, bar, question.retire);
+            sweep(&mut cohorts, &mut accounts, bar, parameters.wick_retention, question.retire);
         }
 
         for cohort in &cohorts {
@@ -349,9 +351,10 @@ fn shrink(cohorts: &mut [Cohort], accounts: &mut [Vec<Account>; 2], keep: &[f64]
     }
 }
 
-/// Longs with a centre at or above the low and shorts with a centre at or below the high are liquidated.
-fn sweep(cohorts: &mut [Cohort], accounts: &mut [Vec<Account>; 2], bar: &Bar, retires: bool) {
-    let (low, high) = (bar.low.ln(), bar.high.ln());
+/// Longs with a centre at or above the low and shorts with a centre at or below the high are liquidated; of those that the
+/// close did not pass a share stays.
+fn sweep(cohorts: &mut [Cohort], accounts: &mut [Vec<Account>; 2], bar: &Bar, retention: f64, retires: bool) {
+    let (low, high, close) = (bar.low.ln(), bar.high.ln(), bar.close.ln());
     for cohort in cohorts {
         let account = &mut accounts[cohort.side as usize][cohort.tier];
         for (quantity, bucket) in cohort.quantities.iter_mut().zip(cohort.first..) {
@@ -360,12 +363,17 @@ fn sweep(cohorts: &mut [Cohort], accounts: &mut [Vec<Account>; 2], bar: &Bar, re
                 Side::Long => ln_centre >= low,
                 Side::Short => ln_centre <= high,
             };
-            if reached && *quantity > 0.0 {
-                let usd = *quantity * centre(bucket);
+            let passed = match cohort.side {
+                Side::Long => ln_centre >= close,
+                Side::Short => ln_centre <= close,
+            };
+            let stays = if passed { 0.0 } else { *quantity * retention };
+            if reached && *quantity > stays {
+                let usd = (*quantity - stays) * centre(bucket);
                 cohort.liquidated_usd += usd;
                 cohort.liquidated_ts = Some(bar.ts);
                 account.liquidated_usd += usd;
-                *quantity = 0.0;
+                *quantity = stays;
             }
         }
         if retires {

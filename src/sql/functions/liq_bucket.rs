@@ -34,7 +34,7 @@ use super::TableFunction;
 use super::liq_price_tiered::side_of;
 use crate::market::tables::POSITIONS;
 use crate::market::{Column, Kind, Layout};
-use crate::model::grid::{Grid, cell_of};
+use crate::model::grid::Grid;
 use crate::model::side::Side;
 use crate::sql::arguments::Arguments;
 use crate::sql::bars::{BadRows, Defect, Judge, Rows as BarRows};
@@ -567,7 +567,7 @@ impl BucketRun {
                 } else if level / self.grid.step() >= FARTHEST_CELL {
                     beyond_grid += 1;
                 } else {
-                    *cells.entry((side, cell_of(level, self.grid.step()))).or_default() += usd;
+                    *cells.entry((side, self.grid.cell_at(level))).or_default() += usd;
                 }
             }
             cells.retain(|_, usd| *usd > 0.0);

@@ -1,0 +1,302 @@
+//! Exact levels, broad areas, or a wide book: the three models of a map.
+//!
+//! In: the cells of one side of a frame, on a grid of equal steps, and the current price. Out: the same USD, spread over
+//! the cells around. Nothing is added, nothing is lost, and nothing crosses the price.
+//!
+//! ```text
+//! cell i at x = ln(middle of its own part)          share of cell j = [Φ((b − x)/σ) − Φ((a − x)/σ)] / sum over j
+//!                                                   a, b = ln of the limits of j, cut at the price
+//! ```
+//!
+//! `Φ` is the normal distribution; cells within four `σ` of `x` take part, whole. Cut and renormalised at the price, so that of
+//! a level beside it all stays on its side.
+//!
+//! | model | σ in ln(price) | what else |
+//! |---|---|---|
+//! | `precise` | none | the levels as they are |
+//! | `zones` | 0.25 % | |
+//! | `deep` | 1 % | in the estimating functions a book of its own: wicks leave a part, age closes, wider jitter |
+//!
+//! Vendors sell three models too and document none of them; these are named for what they do, and their values are not
+//! comparable with anybody's, nor with each other's.
+
+use super::grid::{Cell, Grid};
+use super::parameters::Parameters;
+use super::side::Side;
+
+/// Cells whose nearest limit is farther than this many `σ` take no part: beyond are 0.006 % of the mass.
+const REACH: f64 = 4.0;
+
+const DAY: f64 = 86_400_000.0;
+
+/// A model of a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Model {
+    /// The levels as they are.
+    #[default]
+    Precise,
+    /// Broad areas: a Gaussian of 0.25 % in ln(price).
+    Zones,
+    /// A wide book: a Gaussian of 1 % in ln(price), over a book with parameters of its own.
+    Deep,
+}
+
+impl Model {
+    /// Names as written in SQL, each with its aliases.
+    pub const NAMES: &'static [&'static [&'static str]] =
+        &[&["precise", "model1", "1"], &["zones", "model2", "2"], &["deep", "model3", "3"]];
+
+    /// Reads the first of each of [`Model::NAMES`].
+    pub fn from_name(name: &str) -> Option<Model> {
+        [Model::Precise, Model::Zones, Model::Deep].into_iter().find(|model| model.name() == name)
+    }
+
+    /// Returns the name as written in SQL.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize][0]
+    }
+
+    /// Returns the standard deviation of its smoothing in ln(price); `None` where it does not smooth.
+    pub fn bandwidth(self) -> Option<f64> {
+        match self {
+            Model::Precise => None,
+            Model::Zones => Some(0.0025),
+            Model::Deep => Some(0.01),
+        }
+    }
+
+    /// Sets what the model changes of the book itself: nothing, apart from `deep`.
+    pub fn apply(self, parameters: &mut Parameters) {
+        if self == Model::Deep {
+            parameters.wick_retention = 0.25;
+            parameters.age_half_life = Some(30.0 * DAY);
+            parameters.jitter = 0.9;
+        }
+    }
+}
+
+/// How a cell is spread: shares of the cells from `first` on, summing to one.
+#[derive(Debug, Clone, Default)]
+struct Spread {
+    first: i64,
+    shares: Vec<f64>,
+}
+
+/// Spreads cells on one grid.
+///
+/// ```
+/// use liqsql::model::{grid::Grid, side::Side, smooth::Smoother};
+/// let mut smoother = Smoother::new(Grid::new(1.0), 0.01);
+/// let mut out = Vec::new();
+/// // 100 USD of longs right below a price of 100 stay below it.
+/// smoother.spread(Side::Long, Some(100.0), &[(99, 100.0)], &mut out);
+/// let total: f64 = out.iter().map(|(_, usd)| usd).sum();
+/// assert!((total - 100.0).abs() < 1e-9);
+/// assert!(out.iter().all(|(cell, _)| *cell <= 99));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Smoother {
+    grid: Grid,
+    sigma: f64,
+    /// Spreads of cells too far from the price to be cut, which never change: of cell `first` and those after it.
+    known: Vec<Option<Spread>>,
+    first: i64,
+    held: usize,
+    /// The spread of a cell near the price.
+    near: Spread,
+    amounts: Vec<f64>,
+}
+
+impl Smoother {
+    /// Makes a smoother for cells of a grid; `sigma` is in ln(price).
+    pub fn new(grid: Grid, sigma: f64) -> Smoother {
+        Smoother { grid, sigma, known: Vec::new(), first: 0, held: 0, near: Spread::default(), amounts: Vec::new() }
+    }
+
+    /// Returns the grid.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Returns the bytes held.
+    pub fn memory(&self) -> usize {
+        self.known.capacity() * size_of::<Option<Spread>>()
+            + (self.held + self.near.shares.capacity() + self.amounts.capacity()) * size_of::<f64>()
+    }
+
+    /// Spreads the cells of one side, given as (position on the grid, USD) by rising position; appends the result in the
+    /// same form. With a price, longs stay below it and shorts above.
+    pub fn spread(&mut self, side: Side, price: Option<f64>, cells: &[(i64, f64)], out: &mut Vec<(i64, f64)>) {
+        let (Some(&(lowest, _)), Some(&(highest, _))) = (cells.first(), cells.last()) else { return };
+        let reach = (REACH * self.sigma).exp();
+        let first = self.grid.cell_at(self.grid.price_low(lowest) / reach);
+        let last = self.grid.cell_at(self.grid.price_low(highest + 1) * reach);
+        self.amounts.clear();
+        self.amounts.resize((last - first + 1) as usize, 0.0);
+        let (floor, ceiling) = match (price, side) {
+            (None, _) => (0.0, f64::INFINITY),
+            (Some(price), Side::Long) => (0.0, price),
+            (Some(price), Side::Short) => (price, f64::INFINITY),
+        };
+        for &(index, usd) in cells.iter().filter(|(_, usd)| *usd > 0.0) {
+            let (low, high) = (self.grid.price_low(index), self.grid.price_low(index + 1));
+            if low / reach >= floor && high * reach <= ceiling {
+                self.learn(index);
+                if let Some(Some(known)) = self.known.get((index - self.first) as usize) {
+                    add(&mut self.amounts, first, known, usd);
+                    continue;
+                }
+            }
+            let mut near = std::mem::take(&mut self.near);
+            let middle = (low.clamp(floor, ceiling) + high.clamp(floor, ceiling)) / 2.0;
+            self.fill(&mut near, middle, floor, ceiling);
+            if near.shares.is_empty() {
+                // Nothing of the grid around it is on its side, by rounding: it stays.
+                self.amounts[(index - first) as usize] += usd;
+            }
+            add(&mut self.amounts, first, &near, usd);
+            self.near = near;
+        }
+        let spread = self.amounts.iter().enumerate().filter(|(_, usd)| **usd > 0.0);
+        out.extend(spread.map(|(place, usd)| (first + place as i64, *usd)));
+    }
+
+    /// Spreads the cells of a frame of the book, which stand by side, tier and rising price, and keeps that order.
+    pub fn spread_frame(&mut self, price: f64, cells: &mut Vec<Cell>) {
+        let precise = std::mem::take(cells);
+        let (mut group, mut spread) = (Vec::new(), Vec::new());
+        for of_group in precise.chunk_by(|a, b| a.side == b.side && a.tier == b.tier) {
+            let Cell { side, tier, .. } = of_group[0];
+            group.clear();
+            group.extend(of_group.iter().map(|cell| (cell.index, cell.notional_usd)));
+            spread.clear();
+            self.spread(side, Some(price), &group, &mut spread);
+            cells.extend(spread.iter().map(|&(index, notional_usd)| Cell { side, tier, index, notional_usd }));
+        }
+    }
+
+    /// Makes the spread of a whole cell that is cut nowhere.
+    fn learn(&mut self, index: i64) {
+        if self.known.is_empty() {
+            self.first = index;
+        } else if index < self.first {
+            let added = (self.first - index) as usize;
+            self.known.splice(0..0, std::iter::repeat_n(None, added));
+            self.first = index;
+        }
+        let place = (index - self.first) as usize;
+        if place >= self.known.len() {
+            self.known.resize(place + 1, None);
+        }
+        if self.known[place].is_none() {
+            let mut spread = Spread::default();
+            let middle = (self.grid.price_low(index) + self.grid.price_low(index + 1)) / 2.0;
+            self.fill(&mut spread, middle, 0.0, f64::INFINITY);
+            self.held += spread.shares.capacity();
+            self.known[place] = Some(spread);
+        }
+    }
+
+    /// Writes how a level at a price is spread over the cells around, as far as they lie between two limits.
+    fn fill(&self, spread: &mut Spread, middle: f64, floor: f64, ceiling: f64) {
+        let reach = (REACH * self.sigma).exp();
+        let centre = middle.ln();
+        let first = self.grid.cell_at((middle / reach).max(floor));
+        let last = self.grid.cell_at((middle * reach).min(ceiling));
+        let below = |price: f64| libm::erf((price.ln() - centre) / (self.sigma * std::f64::consts::SQRT_2));
+        spread.first = first;
+        spread.shares.clear();
+        let mut from = below(self.grid.price_low(first).clamp(floor, ceiling));
+        for index in first..=last {
+            let to = below(self.grid.price_low(index + 1).clamp(floor, ceiling));
+            spread.shares.push((to - from).max(0.0));
+            from = to;
+        }
+        let total: f64 = spread.shares.iter().sum();
+        if total > 0.0 {
+            spread.shares.iter_mut().for_each(|share| *share /= total);
+        } else {
+            spread.shares.clear();
+        }
+    }
+}
+
+fn add(amounts: &mut [f64], first: i64, spread: &Spread, usd: f64) {
+    let from = (spread.first - first).max(0) as usize;
+    for (amount, share) in amounts[from..].iter_mut().zip(&spread.shares) {
+        *amount += share * usd;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(step: f64, sigma: f64, side: Side, price: Option<f64>, cells: &[(i64, f64)]) -> Vec<(i64, f64)> {
+        let mut out = Vec::new();
+        Smoother::new(Grid::new(step), sigma).spread(side, price, cells, &mut out);
+        out
+    }
+
+    fn total(cells: &[(i64, f64)]) -> f64 {
+        cells.iter().map(|(_, usd)| usd).sum()
+    }
+
+    #[test]
+    fn a_level_becomes_a_gaussian() {
+        // One σ of 1 % around ln(1000.5), in cells of 1: the cell 10 above holds Φ over its limits, as a table gives it.
+        let out = spread(1.0, 0.01, Side::Short, None, &[(1000, 1.0)]);
+        let of = |index: i64| out.iter().find(|(i, _)| *i == index).unwrap().1;
+        let phi = |z: f64| 0.5 * (1.0 + libm::erf(z / 2f64.sqrt()));
+        let z = |price: f64| (price / 1000.5f64).ln() / 0.01;
+        let within = phi(z(1042.0)) - phi(z(961.0));
+        assert!((of(1010) - (phi(z(1011.0)) - phi(z(1010.0))) / within).abs() < 1e-12);
+        assert!((total(&out) - 1.0).abs() < 1e-12);
+        let one_sigma: f64 = out.iter().filter(|(i, _)| (991..=1009).contains(i)).map(|(_, usd)| usd).sum();
+        assert!((one_sigma - 0.6566).abs() < 1e-3, "within -0.95 σ … +0.94 σ: {one_sigma}");
+    }
+
+    #[test]
+    fn nothing_crosses_the_price() {
+        for side in Side::BOTH {
+            let cells: Vec<(i64, f64)> = match side {
+                Side::Long => (980..=1000).map(|i| (i, 1.0)).collect(),
+                Side::Short => (1000..=1020).map(|i| (i, 1.0)).collect(),
+            };
+            for price in [1000.0, 1000.4, 1000.999] {
+                let out = spread(1.0, 0.0025, side, Some(price), &cells);
+                assert!((total(&out) - 21.0).abs() < 1e-12, "{side} {price}");
+                match side {
+                    Side::Long => assert!(out.iter().all(|(i, _)| (*i as f64) <= price)),
+                    Side::Short => assert!(out.iter().all(|(i, _)| (*i + 1) as f64 > price)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn far_cells_are_spread_the_same_from_memory_and_by_themselves() {
+        let cells: Vec<(i64, f64)> = (400..=990).map(|i| (i, f64::from(i as i32 % 7 + 1))).collect();
+        let mut smoother = Smoother::new(Grid::new(1.0), 0.01);
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        smoother.spread(Side::Long, Some(1000.0), &cells, &mut first);
+        smoother.spread(Side::Long, Some(1000.0), &cells, &mut second);
+        assert_eq!(first, second);
+        // Price far away cuts nothing: linear, so the sum of the parts.
+        let (near, far) = cells.split_at(300);
+        let (mut parts, mut whole) = (Vec::new(), Vec::new());
+        smoother.spread(Side::Long, Some(5000.0), near, &mut parts);
+        smoother.spread(Side::Long, Some(5000.0), far, &mut parts);
+        smoother.spread(Side::Long, Some(5000.0), &cells, &mut whole);
+        for (index, usd) in whole {
+            let sum: f64 = parts.iter().filter(|(i, _)| *i == index).map(|(_, usd)| usd).sum();
+            assert!((usd - sum).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_width_far_below_the_step_leaves_levels_where_they_are() {
+        let out = spread(100.0, 1e-6, Side::Long, Some(950.0), &[(3, 1.0), (9, 2.0)]);
+        assert_eq!(out, [(3, 1.0), (9, 2.0)]);
+    }
+}
