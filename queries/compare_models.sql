@@ -1,4 +1,4 @@
--- How much do models disagree: for each pair of presets and side, how alike is what stands at each distance?
+-- How much do models disagree: for each pair of them and side, how alike is what stands at each distance?
 -- $exchange text = 'binance'  which exchange
 -- $symbol text = 'BTCUSDT'  which pair
 -- $at timestamp = NULL  instant of the maps; NULL is after the last bar
@@ -9,7 +9,11 @@ WITH bars AS (
   SELECT * FROM liq_bars(candles, open_interest => open_interest) WHERE exchange = $exchange AND symbol = $symbol
 ),
 maps AS (
-  SELECT 'default' AS model, * FROM liq_map(bars, at => $at, max_distance => $max_distance)
+  SELECT 'precise' AS model, * FROM liq_map(bars, at => $at, max_distance => $max_distance)
+  UNION ALL
+  SELECT 'zones', * FROM liq_map(bars, at => $at, max_distance => $max_distance, model => 'zones')
+  UNION ALL
+  SELECT 'deep', * FROM liq_map(bars, at => $at, max_distance => $max_distance, model => 'deep')
   UNION ALL
   SELECT 'half_life', * FROM liq_map(bars, at => $at, max_distance => $max_distance, preset => 'half_life')
   UNION ALL

@@ -9,6 +9,8 @@
 use super::book::{Book, EMPTY_SHARE};
 use super::prices::{BUCKET_WIDTH, Prices, first_centre_at_or_above, last_centre_at_or_below};
 use super::side::Side;
+use super::smooth::Smoother;
+use super::snapshot::PriceCell;
 
 /// One display cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Cell {
 #[derive(Debug, Clone)]
 pub struct Grid {
     step: f64,
+    /// Lower limit of cell 0.
+    origin: f64,
     /// Steps per unit where that is a whole number, so that limits print without rounding noise.
     per_unit: Option<f64>,
     first: i32,
@@ -56,7 +60,42 @@ impl Grid {
     pub fn new(step: f64) -> Grid {
         let per_unit = (1.0 / step).round();
         let per_unit = (per_unit >= 1.0 && (per_unit * step - 1.0).abs() < 1e-12).then_some(per_unit);
-        Grid { step, per_unit, first: 0, index: Vec::new() }
+        Grid { step, origin: 0.0, per_unit, first: 0, index: Vec::new() }
+    }
+
+    /// Finds the grid on which cells of one height stand, as somebody else's map has it: the shortest step and origin, as
+    /// a reader would write them, that give the limits of the cells. `None` where cells differ in height, or stand
+    /// between each other's limits.
+    pub fn of_cells(cells: &[PriceCell]) -> Option<Grid> {
+        let first = cells.first()?;
+        let low = cells.iter().fold(first.low, |low, cell| low.min(cell.low));
+        let high = cells.iter().fold(first.high, |high, cell| high.max(cell.high));
+        let count = ((high - low) / (first.high - first.low)).round();
+        let rounding = 4.0 * f64::EPSILON * high;
+        let step = shortest((high - low) / count, rounding / count);
+        let offset = low - (low / step).round() * step;
+        let origin = if offset.abs() <= rounding + 1e-6 * step {
+            0.0
+        } else {
+            shortest(low - (low / step).floor() * step, rounding)
+        };
+        let grid = Grid { origin, ..Grid::new(step) };
+        let stands = |cell: &PriceCell| {
+            let index = grid.index_of(cell);
+            (grid.price_low(index) - cell.low).abs() <= 1e-4 * step
+                && (grid.price_low(index + 1) - cell.high).abs() <= 1e-4 * step
+        };
+        (step > 0.0 && step.is_finite() && cells.iter().all(stands)).then_some(grid)
+    }
+
+    /// Returns the position of a cell that stands on the grid.
+    pub fn index_of(&self, cell: &PriceCell) -> i64 {
+        ((cell.low - self.origin) / self.step).round() as i64
+    }
+
+    /// Whether another grid has the same limits.
+    pub fn is_same(&self, other: &Grid) -> bool {
+        self.step == other.step && self.origin == other.origin
     }
 
     /// Returns the step.
@@ -66,17 +105,19 @@ impl Grid {
 
     /// Returns the lower limit of a cell; its upper limit is the lower limit of the next.
     pub fn price_low(&self, index: i64) -> f64 {
-        match self.per_unit {
-            Some(per_unit) => index as f64 / per_unit,
-            None => index as f64 * self.step,
-        }
+        self.origin
+            + match self.per_unit {
+                Some(per_unit) => index as f64 / per_unit,
+                None => index as f64 * self.step,
+            }
     }
 
     /// Returns the cell in which a price lies.
     pub fn cell_at(&self, price: f64) -> i64 {
+        let above = price - self.origin;
         let mut index = match self.per_unit {
-            Some(per_unit) => (price * per_unit).floor() as i64,
-            None => (price / self.step).floor() as i64,
+            Some(per_unit) => (above * per_unit).floor() as i64,
+            None => (above / self.step).floor() as i64,
         };
         // The limits as they are printed decide, whatever the division rounds to.
         if self.price_low(index) > price {
@@ -117,11 +158,7 @@ impl Grid {
         if self.index.is_empty() || low < self.first || high >= end {
             let (low, high) =
                 if self.index.is_empty() { (low, high) } else { (low.min(self.first), high.max(end - 1)) };
-            let indices = prices.centres(low, high).iter().map(|price| match self.per_unit {
-                Some(per_unit) => (price * per_unit).floor() as i64,
-                None => (price / self.step).floor() as i64,
-            });
-            self.index = indices.collect();
+            self.index = prices.centres(low, high).iter().map(|price| self.cell_at(*price)).collect();
             self.first = low;
         }
     }
@@ -130,6 +167,12 @@ impl Grid {
     pub fn memory(&self) -> usize {
         self.index.capacity() * size_of::<i64>()
     }
+}
+
+/// Returns the number of fewest digits that lies within a tolerance.
+fn shortest(value: f64, tolerance: f64) -> f64 {
+    let rounded = (0..17).map(|digits| format!("{value:.digits$e}").parse::<f64>().unwrap_or(value));
+    rounded.into_iter().find(|rounded| (rounded - value).abs() <= tolerance).unwrap_or(value)
 }
 
 /// Writes the cells of one frame, reusing its buffers from frame to frame.
@@ -185,6 +228,12 @@ impl Frame {
                 self.emit(book, grid, side, None, low, high);
             }
         }
+        self.largest = self.cells.iter().fold(0.0, |largest, cell| cell.notional_usd.max(largest));
+    }
+
+    /// Spreads the cells as a model does; the smoother must be one for the grid of the frame.
+    pub fn smooth(&mut self, smoother: &mut Smoother, price: f64) {
+        smoother.spread_frame(price, &mut self.cells);
         self.largest = self.cells.iter().fold(0.0, |largest, cell| cell.notional_usd.max(largest));
     }
 
@@ -259,6 +308,34 @@ mod tests {
         ] {
             assert_eq!(Grid::default_step(price), step, "at {price}");
         }
+    }
+
+    #[test]
+    fn a_grid_is_found_from_its_cells() {
+        for (step, origin) in [(0.1, 0.0), (50.0, 0.0), (1.0 / 3.0, 0.0), (0.0002, 0.0), (50.0, 12.5), (7.0, 3.0)] {
+            let grid = Grid { origin, ..Grid::new(step) };
+            let cell = |index: i64| PriceCell {
+                side: Side::Long,
+                leverage: None,
+                low: grid.price_low(index),
+                high: grid.price_low(index + 1),
+                usd: 1.0,
+            };
+            let cells: Vec<PriceCell> = [9000, 9001, 9007, 12_345].map(cell).to_vec();
+            let found = Grid::of_cells(&cells).unwrap();
+            assert!((found.step() - step).abs() < 1e-12 * step && (found.origin - origin).abs() < 1e-9, "{found:?}");
+            for cell in &cells {
+                let index = found.index_of(cell);
+                assert!((found.price_low(index) - cell.low).abs() < 1e-9 * cell.low);
+            }
+            if origin == 0.0 && step != 1.0 / 3.0 {
+                assert!(found.is_same(&grid), "{step}");
+            }
+        }
+        let cell = |low: f64, high: f64| PriceCell { side: Side::Long, leverage: None, low, high, usd: 1.0 };
+        assert!(Grid::of_cells(&[cell(100.0, 101.0), cell(101.0, 103.0)]).is_none());
+        assert!(Grid::of_cells(&[cell(100.0, 101.0), cell(101.5, 102.5)]).is_none());
+        assert!(Grid::of_cells(&[]).is_none());
     }
 
     #[test]

@@ -95,6 +95,11 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// Whether the function has a parameter of this name.
+    pub fn declares(&self, name: &str) -> bool {
+        self.spec.position(name).is_some()
+    }
+
     /// Whether an argument was given.
     pub fn has(&self, name: &str) -> bool {
         self.expression(name).is_some()
@@ -157,12 +162,22 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// Returns one of the declared names, in lower case.
+    /// Returns one of the declared names, in lower case; for an alias the name for which it stands.
     pub fn choice(&self, name: &str) -> Result<Option<&'static str>> {
         let Some(value) = self.constant(name)? else { return Ok(None) };
-        let ParameterKind::Choice(names) = self.parameter(name).kind else { return self.refuse(name, &value) };
-        let text = value.try_as_str().flatten();
-        match text.and_then(|text| names.iter().find(|name| name.eq_ignore_ascii_case(text))) {
+        let text = match value {
+            value if value.data_type().is_integer() => Some(value.to_string()),
+            value => value.try_as_str().flatten().map(str::to_owned),
+        };
+        let is = |name: &str| text.as_ref().is_some_and(|text| name.eq_ignore_ascii_case(text));
+        let found = match self.parameter(name).kind {
+            ParameterKind::Choice(names) => names.iter().find(|name| is(name)),
+            ParameterKind::Alias(names) => {
+                names.iter().find(|spellings| spellings.iter().any(|name| is(name))).and_then(|names| names.first())
+            }
+            _ => None,
+        };
+        match found {
             Some(name) => Ok(Some(name)),
             None => self.refuse(name, &Shown(value)),
         }

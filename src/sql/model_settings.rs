@@ -19,6 +19,7 @@ use crate::model::leverage::MarginRule;
 use crate::model::margin::{Bracket, BracketUnit};
 use crate::model::opening::Opening;
 use crate::model::parameters::{Entry, Parameters, Preset, Scale};
+use crate::model::smooth::Model;
 
 const LEVERAGE: Limits = Limits { low: 1.0, low_included: true, high: 1000.0, words: "a leverage between 1 and 1000" };
 const WEIGHT: Limits = Limits { low: 0.0, low_included: true, high: f64::MAX, words: "zero or a positive number" };
@@ -78,7 +79,7 @@ shared! {
         "margin brackets: their rate and largest leverage hold from the instant since when they are known";
     POSITION_NOTIONAL: "position_notional", ParameterKind::Number(WEIGHT), Fallback::Value("0"), "quote",
         "size of a position, which picks its bracket; 0 is the first";
-    JITTER_PARAMETER: "jitter", ParameterKind::Number(JITTER), Fallback::Derived("0.6; 0 in never_closes"),
+    JITTER_PARAMETER: "jitter", ParameterKind::Number(JITTER), Fallback::Derived("0.6; 0 in never_closes; 0.9 in model => 'deep'"),
         "ln(distance)", "each tier is spread over exp(-j), exp(-j/2), 1, exp(j/2), exp(j) of its distance; 0 is none";
     CHURN: "churn", ParameterKind::Number(SHARE), Fallback::Derived("0.05; 1 in never_closes"), "share of turnover",
         "part of the volume beyond the change of open interest that opens and closes positions";
@@ -88,6 +89,10 @@ shared! {
         "what closes positions apart from liquidation";
     HALF_LIFE: "half_life", ParameterKind::Interval, Fallback::Value("INTERVAL '7 days'"), "",
         "time after which half is left, with closing => 'half_life'";
+    WICK_RETENTION: "wick_retention", ParameterKind::Number(SHARE), Fallback::Derived("0; 0.25 in model => 'deep'"),
+        "share", "what stays of a level that only a wick reached: price passed it and the bar closed back";
+    AGE_HALF_LIFE: "age_half_life", ParameterKind::Interval, Fallback::Derived("never; 30 days in model => 'deep'"), "",
+        "time after which half of everything has closed by age, beside what 'closing' closes";
     ENTRY: "entry", ParameterKind::Choice(Entry::NAMES), Fallback::Derived("'uniform'; 'hlc3' in never_closes"), "",
         "where in the bar positions enter";
     SCALE: "scale", ParameterKind::Choice(Scale::NAMES), Fallback::Value("'book'"), "",
@@ -115,6 +120,8 @@ macro_rules! model_parameters {
             shared::OPENING,
             shared::CLOSING,
             shared::HALF_LIFE,
+            shared::WICK_RETENTION,
+            shared::AGE_HALF_LIFE,
             shared::ENTRY,
             shared::SCALE,
             shared::COVERAGE_PARAMETER,
@@ -133,6 +140,8 @@ pub struct ModelSettings {
     pub interval: Option<i64>,
     /// What is done with unusable rows.
     pub bad_rows: BadRows,
+    /// How the book is shown, of the functions that show it.
+    pub model: Model,
     preset: Preset,
     has_tiers: bool,
     position_notional: f64,
@@ -148,6 +157,10 @@ impl ModelSettings {
         let function = arguments.function();
         let preset = arguments.choice("preset")?.and_then(Preset::from_name).unwrap_or(Preset::Default);
         let mut parameters = Parameters::preset(preset);
+        let shows_a_model = arguments.declares("model");
+        let model = if shows_a_model { arguments.choice("model")?.and_then(Model::from_name) } else { None };
+        let model = model.unwrap_or_default();
+        model.apply(&mut parameters);
         if let Some(rate) = arguments.number("maintenance_margin_rate")? {
             parameters.maintenance_margin_rate = rate;
         }
@@ -207,6 +220,12 @@ impl ModelSettings {
                 }
             }
         }
+        if let Some(share) = arguments.number("wick_retention")? {
+            parameters.wick_retention = share;
+        }
+        if let Some(half_life) = arguments.interval("age_half_life")? {
+            parameters.age_half_life = Some(half_life as f64);
+        }
         if let Some(entry) = arguments.choice("entry")?.and_then(Entry::from_name) {
             parameters.entry = entry;
         }
@@ -235,6 +254,7 @@ impl ModelSettings {
             parameters,
             interval: arguments.interval("interval")?,
             bad_rows: BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error")),
+            model,
             preset,
             has_tiers: leverage_tiers.is_some(),
             position_notional: position_notional.unwrap_or(0.0),
@@ -284,6 +304,9 @@ impl ModelSettings {
         if let Closing::HalfLife { milliseconds } = parameters.closing {
             shown.push(("half_life", length_text(milliseconds as i64)));
         }
+        let age =
+            parameters.age_half_life.map_or_else(|| "never".to_owned(), |half_life| length_text(half_life as i64));
+        shown.extend([("wick_retention", parameters.wick_retention.to_string()), ("age_half_life", age)]);
         shown.extend([("entry", parameters.entry.name().to_owned()), ("scale", parameters.scale.name().to_owned())]);
         if parameters.scale == Scale::Expected {
             shown.push(("coverage", parameters.coverage.to_string()));

@@ -17,6 +17,8 @@ pub enum ParameterKind {
     Relation,
     /// One of a few names.
     Choice(&'static [&'static str]),
+    /// One of a few names, each given with its aliases behind it; digits may be written as a number.
+    Alias(&'static [&'static [&'static str]]),
     /// A number within limits.
     Number(Limits),
     /// Numbers, each within limits, as `[1, 2, 3]`, or one number.
@@ -38,7 +40,7 @@ impl ParameterKind {
     pub fn type_name(&self) -> &'static str {
         match self {
             ParameterKind::Relation => "relation",
-            ParameterKind::Choice(_) | ParameterKind::Name => "text",
+            ParameterKind::Choice(_) | ParameterKind::Alias(_) | ParameterKind::Name => "text",
             ParameterKind::Number(_) => "number",
             ParameterKind::NumberList(_) => "number or list of numbers",
             ParameterKind::Interval => "interval",
@@ -56,6 +58,13 @@ impl ParameterKind {
             }
             ParameterKind::Choice(names) => {
                 format!("one of {}", names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", "))
+            }
+            ParameterKind::Alias(names) => {
+                let spelled = names.iter().filter_map(|spellings| {
+                    let (name, aliases) = spellings.split_first()?;
+                    Some(format!("'{name}' (also {})", aliases.join(", ")))
+                });
+                format!("one of {}", spelled.collect::<Vec<_>>().join(", "))
             }
             ParameterKind::Number(limits) => limits.words.to_owned(),
             ParameterKind::NumberList(limits) => {

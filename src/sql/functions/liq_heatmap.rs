@@ -6,6 +6,11 @@
 //! and before the bar within which `ts` falls. `price` is the close of the last bar in the book. There is no row before
 //! the first bar has closed, in a gap of the data, or after the last bar.
 //!
+//! `model` says how the book is shown (see [`crate::model::smooth`]): `precise` is what stands; `zones` is that, smoothed as
+//! [`liq_smooth`](super::liq_smooth) smooths it; `deep` is another book, with `wick_retention`, `age_half_life` and a wider `jitter`,
+//! smoothed more. Smoothing moves nothing across the price and keeps the USD of a side, so it may reach a little farther
+//! than `max_distance`, by which the levels are chosen.
+//!
 //! Invariant: a prefix of the bars gives a prefix of the rows of each key. So an upper bound on `ts` is pushed into the
 //! bars; a lower bound only tells which rows are made, because what was opened before still stands.
 
@@ -23,6 +28,7 @@ use crate::model::book::Book;
 use crate::model::grid::{Frame, Grid, View};
 use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
+use crate::model::smooth::{Model, Smoother};
 use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start};
@@ -44,6 +50,14 @@ pub(crate) const PRICE_STEP: Parameter = Parameter {
     fallback: Fallback::Derived("0.1 % of the key's first close, rounded to 1-2-5"),
     unit: "quote",
     doc: "height of a price cell",
+};
+
+pub(crate) const MODEL: Parameter = Parameter {
+    name: "model",
+    kind: ParameterKind::Alias(Model::NAMES),
+    fallback: Fallback::Value("'precise'"),
+    unit: "",
+    doc: "exact levels, broad areas (a Gaussian of 0.25 % in ln price), or a wide book of its own (1 %)",
 };
 
 pub(crate) const MAX_DISTANCE: Parameter = Parameter {
@@ -98,6 +112,7 @@ pub static SPEC: Spec = Spec {
             doc: "time between frames",
         },
         PRICE_STEP,
+        MODEL,
         MAX_DISTANCE,
         BY_LEVERAGE,
     ],
@@ -161,6 +176,7 @@ impl Operator for Heatmap {
         let mut settings = vec![
             ("step", self.step.map_or_else(|| "1h or the bar".to_owned(), length_text)),
             ("price_step", self.price_step.map_or_else(|| "0.1% of the first close".to_owned(), |s| s.to_string())),
+            ("model", self.settings.model.name().to_owned()),
             ("max_distance", self.max_distance.to_string()),
             ("by_leverage", self.by_leverage.to_string()),
         ];
@@ -205,6 +221,8 @@ impl Operator for Heatmap {
                 replay: Replay::new(parameters, interval, rules, Book::new(parameters)),
                 grid: None,
                 frame: Frame::default(),
+                model: operator.settings.model,
+                smoother: None,
                 step,
                 price_step: operator.price_step,
                 max_distance: operator.max_distance,
@@ -235,6 +253,8 @@ struct KeyHeatmap {
     replay: Replay<Book>,
     grid: Option<Grid>,
     frame: Frame,
+    model: Model,
+    smoother: Option<Smoother>,
     step: i64,
     price_step: Option<f64>,
     max_distance: f64,
@@ -281,6 +301,10 @@ impl KeyHeatmap {
         let book = self.replay.standing();
         let view = View { price: self.last_close, max_distance: self.max_distance, by_leverage: self.by_leverage };
         self.frame.take(book, grid, &view);
+        if let Some(sigma) = self.model.bandwidth() {
+            let smoother = self.smoother.get_or_insert_with(|| Smoother::new(Grid::new(grid.step()), sigma));
+            self.frame.smooth(smoother, self.last_close);
+        }
         let (cells, largest) = (&self.frame.cells, self.frame.largest);
         let n = cells.len();
         rows.time(0, ts, n);
@@ -344,6 +368,9 @@ impl KeyModel for KeyHeatmap {
     }
 
     fn memory(&self) -> usize {
-        self.replay.standing().memory() + self.frame.memory() + self.grid.as_ref().map_or(0, Grid::memory)
+        self.replay.standing().memory()
+            + self.frame.memory()
+            + self.grid.as_ref().map_or(0, Grid::memory)
+            + self.smoother.as_ref().map_or(0, Smoother::memory)
     }
 }

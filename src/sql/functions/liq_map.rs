@@ -1,7 +1,8 @@
 //! `liq_map`: where liquidations stand at one instant.
 //!
 //! In: bars. Out: a row per price cell and side at `at`: the book after every bar whose close is at or before `at`;
-//! without `at`, after the last bar of each key, and `ts` is its close. A key without a closed bar has no rows.
+//! without `at`, after the last bar of each key, and `ts` is its close. A key without a closed bar has no rows. `model` is as in
+//! [`liq_heatmap`](super::liq_heatmap).
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use datafusion::common::Result;
 use datafusion::physical_plan::metrics::Count;
 
 use super::TableFunction;
-use super::liq_heatmap::{BY_LEVERAGE, MAX_DISTANCE, PRICE_STEP, grid_of};
+use super::liq_heatmap::{BY_LEVERAGE, MAX_DISTANCE, MODEL, PRICE_STEP, grid_of};
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
 use crate::model::book::Book;
@@ -19,6 +20,7 @@ use crate::model::grid::{Cell, Frame, Grid, View};
 use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
 use crate::model::side::Side;
+use crate::model::smooth::Smoother;
 use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start, time_text};
@@ -65,7 +67,7 @@ const COLUMNS: &[Column] = &[
 pub static SPEC: Spec = Spec {
     name: "liq_map",
     summary: "Estimated liquidation levels at one instant, with cumulative curves",
-    parameters: model_parameters![AT, PRICE_STEP, MAX_DISTANCE, BY_LEVERAGE],
+    parameters: model_parameters![AT, PRICE_STEP, MODEL, MAX_DISTANCE, BY_LEVERAGE],
     returns: Returns::Columns(COLUMNS),
     example: "SELECT * FROM liq_map(liq_bars(candles, open_interest => open_interest), max_distance => 0.05) \
               WHERE symbol = 'BTCUSDT'",
@@ -115,6 +117,7 @@ impl Operator for Map {
         let mut settings = vec![
             ("at", self.at.map_or_else(|| "after the last bar".to_owned(), time_text)),
             ("price_step", self.price_step.map_or_else(|| "0.1% of the first close".to_owned(), |s| s.to_string())),
+            ("model", self.settings.model.name().to_owned()),
             ("max_distance", self.max_distance.to_string()),
             ("by_leverage", self.by_leverage.to_string()),
         ];
@@ -233,6 +236,9 @@ impl KeyModel for KeyMap {
                 by_leverage: self.operator.by_leverage,
             };
             frame.take(self.until.replay.standing(), &mut grid, &view);
+            if let Some(sigma) = self.operator.settings.model.bandwidth() {
+                frame.smooth(&mut Smoother::new(Grid::new(grid.step()), sigma), self.last_close);
+            }
             // By rising price within a side, whatever the leverage.
             frame.cells.sort_by_key(|cell| (cell.side, cell.index, cell.tier));
             self.waiting = Some((ts, frame, grid));

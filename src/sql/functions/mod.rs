@@ -19,6 +19,7 @@ pub mod liq_heatmap;
 pub mod liq_levels;
 pub mod liq_map;
 pub mod liq_price_tiered;
+pub mod liq_smooth;
 pub mod stop_zones;
 pub mod to_candles;
 
@@ -46,6 +47,7 @@ pub static FUNCTIONS: &[&dyn TableFunction] = &[
     &liq_map::LiqMap,
     &liq_bucket::LiqBucket,
     &liq_price_tiered::LiqPriceTiered,
+    &liq_smooth::LiqSmooth,
     &liq_cascade::LiqCascade,
     &stop_zones::StopZones,
     &liq_functions::LiqFunctions,
