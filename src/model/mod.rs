@@ -26,11 +26,14 @@
 //! | [`signals`] | what funding and pools say together, and how often it came true |
 //! | [`smooth`] | exact levels, broad areas, or a wide book |
 //! | [`snapshot`] | such cells read back, as the functions that read a map take them |
+//! | [`cascade`] | what a shock of the price sets off |
+//! | [`stop_zones`] | where a stop would stand among the liquidations of others |
 //!
 //! A liquidation map is an assumption about positions that nobody publishes, not the truth about them.
 
 pub mod bar;
 pub mod book;
+pub mod cascade;
 pub mod closing;
 pub mod grid;
 pub mod levels;
@@ -44,3 +47,4 @@ pub mod side;
 pub mod signals;
 pub mod smooth;
 pub mod snapshot;
+pub mod stop_zones;

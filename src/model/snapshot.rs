@@ -41,6 +41,26 @@ impl PriceCell {
             (Some(price), Side::Short) => (self.low.max(price), self.high.max(price)),
         }
     }
+
+    /// Returns what of the cell stands between two prices: its share by price within its own part.
+    ///
+    /// The limit nearer to the side's inner end belongs to the range, the outer one does not: longs stand in (low, high],
+    /// shorts in [low, high). So neighbouring ranges share nothing and leave nothing out, and what stands at the current
+    /// price itself, in a cell that only touches it, is in the range that begins there. A cell wholly beyond the price
+    /// holds nothing.
+    pub fn usd_between(&self, price: Option<f64>, low: f64, high: f64) -> f64 {
+        let (own_low, own_high) = self.own_part(price);
+        if own_low < own_high {
+            let overlap = own_high.min(high) - own_low.max(low);
+            return if overlap > 0.0 { self.usd * (overlap / (own_high - own_low)).min(1.0) } else { 0.0 };
+        }
+        let touches = self.low <= own_low && own_low <= self.high;
+        let within = match self.side {
+            Side::Long => low < own_low && own_low <= high,
+            Side::Short => low <= own_low && own_low < high,
+        };
+        if touches && within { self.usd } else { 0.0 }
+    }
 }
 
 /// What one (exchange, symbol) has at one instant: cells, or something made of them.
@@ -117,5 +137,25 @@ mod tests {
         assert_eq!(cell(Side::Long, None, 10.0, 1.0).own_part(Some(10.25)), (10.0, 10.25));
         assert_eq!(cell(Side::Short, None, 10.0, 1.0).own_part(Some(10.25)), (10.25, 11.0));
         assert_eq!(cell(Side::Short, None, 10.0, 1.0).own_part(None), (10.0, 11.0));
+    }
+
+    #[test]
+    fn a_cell_gives_its_share_by_price() {
+        // [10, 10.5] is the longs' part: three fifths of it lie above 10.2.
+        let long = cell(Side::Long, None, 10.0, 100.0);
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(near(long.usd_between(Some(10.5), 10.2, 10.5), 60.0));
+        assert!(near(long.usd_between(Some(10.5), 9.0, 10.2), 40.0));
+        assert_eq!(long.usd_between(Some(10.5), 5.0, 20.0), 100.0);
+        assert_eq!(long.usd_between(Some(10.5), 8.0, 9.0), 0.0);
+        // What stands at the price itself is in the range that begins there, on either side.
+        assert_eq!(long.usd_between(Some(10.0), 9.0, 10.0), 100.0);
+        assert_eq!(long.usd_between(Some(10.0), 10.0, 11.0), 0.0);
+        let short = cell(Side::Short, None, 9.0, 100.0);
+        assert_eq!(short.usd_between(Some(10.0), 10.0, 11.0), 100.0);
+        assert_eq!(short.usd_between(Some(10.0), 9.0, 10.0), 0.0);
+        // Beyond the price nothing stands.
+        assert_eq!(long.usd_between(Some(9.5), 0.0, 20.0), 0.0);
+        assert_eq!(short.usd_between(Some(10.5), 0.0, 20.0), 0.0);
     }
 }

@@ -67,7 +67,12 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    fn refuse<T>(&self, name: &str, was: &dyn std::fmt::Display) -> Result<T> {
+    /// Makes the error of an argument whose value is not what its declaration says.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn refuse<T>(&self, name: &str, was: &dyn std::fmt::Display) -> Result<T> {
         let parameter = self.parameter(name);
         plan_err!("{}: '{name}' must be {}, was {was}", self.spec.name, parameter.kind.expected())
     }
@@ -130,10 +135,21 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// Returns a list of numbers, each within the declared limits, not empty.
+    /// Returns a whole number within the declared limits, whose words must say that it is whole.
+    pub fn whole_number(&self, name: &str) -> Result<Option<usize>> {
+        match self.number(name)? {
+            Some(number) if number.fract() != 0.0 => self.refuse(name, &number),
+            number => Ok(number.map(|number| number as usize)),
+        }
+    }
+
+    /// Returns a list of numbers, each within the declared limits, not empty; one number is a list of one.
     pub fn number_list(&self, name: &str) -> Result<Option<Vec<f64>>> {
         let Some(value) = self.constant(name)? else { return Ok(None) };
         let ParameterKind::NumberList(limits) = self.parameter(name).kind else { return self.refuse(name, &value) };
+        if let Some(number) = as_number(value) {
+            return if limits.allow(number) { Ok(Some(vec![number])) } else { self.refuse(name, &number) };
+        }
         let Some(items) = list_items(value) else { return self.refuse(name, &Shown(value)) };
         let numeric = items.data_type().is_numeric() && items.null_count() == 0 && !items.is_empty();
         let cast = if numeric { arrow::compute::cast(&items, &DataType::Float64).ok() } else { None };

@@ -12,6 +12,7 @@ use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 use datafusion::physical_plan::metrics::Count;
 
 use super::exec::time_text;
+use super::keys::Key;
 use crate::market::tables::MODEL_BARS;
 use crate::market::{Column, Layout};
 use crate::model::bar::Bar;
@@ -59,6 +60,20 @@ struct Parts {
     exchange: String,
     symbol: String,
     ts: Option<i64>,
+}
+
+impl Defect {
+    /// Makes a defect of what a key has at an instant.
+    pub fn of(key: &Key, ts: i64, column: &'static str, must: impl Into<String>, was: impl Into<String>) -> Defect {
+        Defect(Box::new(Parts {
+            column,
+            must: must.into(),
+            was: was.into(),
+            exchange: key.exchange.clone(),
+            symbol: key.symbol.clone(),
+            ts: Some(ts),
+        }))
+    }
 }
 
 impl fmt::Display for Defect {
@@ -123,15 +138,8 @@ impl Judge {
         } else {
             return Ok(true);
         };
-        let defect = Defect(Box::new(Parts {
-            column: "ts",
-            must,
-            was: time_text(ts),
-            exchange: exchange.to_owned(),
-            symbol: symbol.to_owned(),
-            ts: Some(ts),
-        }));
-        self.judge(&defect).map(|()| false)
+        let key = Key { exchange: exchange.to_owned(), symbol: symbol.to_owned() };
+        self.judge(&Defect::of(&key, ts, "ts", must, time_text(ts))).map(|()| false)
     }
 }
 

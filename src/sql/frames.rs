@@ -20,6 +20,7 @@ use datafusion::common::{Result, exec_err};
 use datafusion::physical_plan::metrics::Count;
 
 use super::bars::{Defect, Judge, Rows as BarRows};
+use super::bounds::TimeBounds;
 use super::exec::{Arrival, Run, Start, Step};
 use super::keys::Key;
 use super::rows::Rows;
@@ -312,6 +313,27 @@ fn cell(batch: &BarRows, row: usize, price: Option<f64>) -> Result<PriceCell, De
         leverage => leverage,
     };
     Ok(PriceCell { side, leverage, low, high, usd: batch.quantity(row, NOTIONAL_USD)? })
+}
+
+/// Returns the time of the input that gives the frames of the wanted time, where each stands for itself.
+///
+/// A millisecond more: rows finer than one belong to the frame at its start. What is read too much makes frames that
+/// are not wanted.
+pub fn frame_time(wanted: &TimeBounds) -> TimeBounds {
+    TimeBounds { from: wanted.from, to: wanted.to.map(|to| to.saturating_add(1)) }
+}
+
+/// Returns the price of a frame, which the functions that reckon from it must know; `None` to leave the frame out.
+///
+/// # Errors
+///
+/// It is not known.
+pub fn known_price(judge: &Judge, key: &Key, frame: &Snapshot) -> Result<Option<f64>> {
+    if frame.price.is_none() {
+        let must = "be known, as all is reckoned from it (liq_bucket knows it with 'prices')";
+        judge.judge(&Defect::of(key, frame.ts, "price", must, "NULL"))?;
+    }
+    Ok(frame.price)
 }
 
 /// What a function does with each frame.

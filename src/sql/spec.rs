@@ -21,7 +21,7 @@ pub enum ParameterKind {
     Alias(&'static [&'static [&'static str]]),
     /// A number within limits.
     Number(Limits),
-    /// Numbers, each within limits, as `[1, 2, 3]`.
+    /// Numbers, each within limits, as `[1, 2, 3]`, or one number.
     NumberList(Limits),
     /// A positive length of time without months, as `INTERVAL '1 hour'`.
     Interval,
@@ -42,7 +42,7 @@ impl ParameterKind {
             ParameterKind::Relation => "relation",
             ParameterKind::Choice(_) | ParameterKind::Alias(_) | ParameterKind::Name => "text",
             ParameterKind::Number(_) => "number",
-            ParameterKind::NumberList(_) => "list of numbers",
+            ParameterKind::NumberList(_) => "number or list of numbers",
             ParameterKind::Interval => "interval",
             ParameterKind::Timestamp => "timestamp",
             ParameterKind::Boolean => "boolean",
@@ -67,7 +67,9 @@ impl ParameterKind {
                 format!("one of {}", spelled.collect::<Vec<_>>().join(", "))
             }
             ParameterKind::Number(limits) => limits.words.to_owned(),
-            ParameterKind::NumberList(limits) => format!("a list of numbers such as [1, 2], each {}", limits.words),
+            ParameterKind::NumberList(limits) => {
+                format!("a number or a list of numbers such as [1, 2], each {}", limits.words)
+            }
             ParameterKind::Interval => "a positive interval without months, such as INTERVAL '1 hour'".to_owned(),
             ParameterKind::Timestamp => "an instant, such as TIMESTAMP '2026-01-31 12:00:00'".to_owned(),
             ParameterKind::Boolean => "true or false".to_owned(),

@@ -163,6 +163,8 @@ fn calls() -> Vec<String> {
         format!("liq_flows({BARS})"),
         format!("liq_map({BARS}, at => TIMESTAMP '2026-01-02 12:00:00')"),
         format!("liq_levels((SELECT * FROM {BARS}), at => TIMESTAMP '2026-01-01 06:00:00')"),
+        format!("liq_cascade(liq_heatmap({BARS}, max_distance => 0.1), 1e7, shock => [-0.01, 0.02])"),
+        format!("stop_zones(liq_heatmap({BARS}, max_distance => 0.1), 'short', 90000)"),
         BARS.to_owned(),
         "asof_join((SELECT * FROM candles WHERE ts < TIMESTAMP '2026-01-03'), funding)".to_owned(),
     ]

@@ -13,6 +13,7 @@ pub mod asof_join;
 pub mod funding_confirmations;
 pub mod liq_bars;
 pub mod liq_bucket;
+pub mod liq_cascade;
 pub mod liq_flows;
 pub mod liq_functions;
 pub mod liq_heatmap;
@@ -20,6 +21,7 @@ pub mod liq_levels;
 pub mod liq_map;
 pub mod liq_price_tiered;
 pub mod liq_smooth;
+pub mod stop_zones;
 pub mod to_candles;
 
 /// A table function: its declaration, and how a call is bound.
@@ -48,6 +50,8 @@ pub static FUNCTIONS: &[&dyn TableFunction] = &[
     &liq_price_tiered::LiqPriceTiered,
     &liq_smooth::LiqSmooth,
     &funding_confirmations::FundingConfirmations,
+    &liq_cascade::LiqCascade,
+    &stop_zones::StopZones,
     &liq_functions::LiqFunctions,
 ];
 
