@@ -5,9 +5,13 @@
 -- $to timestamp = '2026-03-06'  last instant shown
 -- $step interval = '1 hour'  time between columns
 -- $max_distance number = 0.15  how far from the price, as a fraction
+-- $model text = 'precise'  precise (exact levels), zones (broad areas) or deep (a wide book of its own)
 
 SELECT ts, exchange, symbol, price, side, price_low, price_high, notional_usd, intensity
-FROM liq_heatmap(liq_bars(candles, open_interest => open_interest), step => $step, max_distance => $max_distance)
+FROM liq_heatmap(
+  liq_bars(candles, open_interest => open_interest),
+  step => $step, max_distance => $max_distance, model => $model
+)
 WHERE exchange = $exchange AND symbol = $symbol AND ts >= $from AND ts <= $to
 ORDER BY ts, side, price_low;
 

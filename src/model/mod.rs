@@ -23,6 +23,7 @@
 //! | [`book`] | what stands, by liquidation price, before and after each bar |
 //! | [`levels`] | what became of each cohort |
 //! | [`grid`] | the book at an instant, in display cells |
+//! | [`signals`] | what funding and pools say together, and how often it came true |
 //! | [`smooth`] | exact levels, broad areas, or a wide book |
 //! | [`snapshot`] | such cells read back, as the functions that read a map take them |
 //! | [`cascade`] | what a shock of the price sets off |
@@ -43,6 +44,7 @@ pub mod parameters;
 pub mod prices;
 pub mod replay;
 pub mod side;
+pub mod signals;
 pub mod smooth;
 pub mod snapshot;
 pub mod stop_zones;

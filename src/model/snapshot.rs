@@ -7,6 +7,8 @@
 //!        low ├──────── long ────────▶┤ price ├──── short ───┤ high        of the cell that contains the price
 //! ```
 
+use std::cmp::Ordering;
+
 use super::side::Side;
 
 /// One cell of a frame.
@@ -25,6 +27,12 @@ pub struct PriceCell {
 }
 
 impl PriceCell {
+    /// Tells in which order cells are emitted: longs first, each side by rising price, then by leverage.
+    pub fn order(&self, other: &PriceCell) -> Ordering {
+        let leverage = |cell: &PriceCell| cell.leverage.unwrap_or(0.0);
+        self.side.cmp(&other.side).then(self.low.total_cmp(&other.low)).then(leverage(self).total_cmp(&leverage(other)))
+    }
+
     /// Returns the part of the cell on its side's own side of the price; empty (low = high) if the cell only touches it.
     pub fn own_part(&self, price: Option<f64>) -> (f64, f64) {
         match (price, self.side) {
@@ -55,24 +63,21 @@ impl PriceCell {
     }
 }
 
-/// The cells of one (exchange, symbol) at one instant.
+/// What one (exchange, symbol) has at one instant: cells, or something made of them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Snapshot {
+pub struct Snapshot<C = PriceCell> {
     /// Instant, milliseconds since the epoch.
     pub ts: i64,
     /// Current price, `None` where it is not known.
     pub price: Option<f64>,
     /// The cells; after [`Snapshot::sort`] longs first, each side by rising price, then by leverage.
-    pub cells: Vec<PriceCell>,
+    pub cells: Vec<C>,
 }
 
 impl Snapshot {
     /// Brings the cells into the order in which every function emits them.
     pub fn sort(&mut self) {
-        let leverage = |cell: &PriceCell| cell.leverage.unwrap_or(0.0);
-        self.cells.sort_by(|a, b| {
-            a.side.cmp(&b.side).then(a.low.total_cmp(&b.low)).then(leverage(a).total_cmp(&leverage(b)))
-        });
+        self.cells.sort_by(PriceCell::order);
     }
 
     /// Adds up the leverages: afterwards each side has one cell a place, without empty ones. The cells must be sorted.

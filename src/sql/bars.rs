@@ -16,6 +16,7 @@ use super::keys::Key;
 use crate::market::tables::MODEL_BARS;
 use crate::market::{Column, Layout};
 use crate::model::bar::Bar;
+use crate::model::side::Side;
 
 /// Prices outside are taken for defects: no market trades there, and the price axis would need gigabytes.
 const PRICES: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
@@ -260,6 +261,16 @@ impl Rows {
             Some(quantity) if quantity.is_finite() && quantity >= 0.0 => Ok(quantity),
             other => Err(self.defect(row, self.columns[position].name, "be zero or a positive number", shown(other))),
         }
+    }
+
+    /// Returns a side: `long` or `short`.
+    pub fn side(&self, row: usize, position: usize) -> Result<Side, Defect> {
+        let sides = self.texts(position);
+        let name = sides.is_valid(row).then(|| sides.value(row));
+        name.and_then(Side::from_name).ok_or_else(|| {
+            let was = name.map_or_else(|| "NULL".to_owned(), |name| format!("'{name}'"));
+            self.defect(row, self.columns[position].name, "be 'long' or 'short'", was)
+        })
     }
 
     /// Returns a quantity that may be NULL.

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::{Result, exec_err};
 use datafusion::physical_plan::metrics::Count;
@@ -67,9 +67,23 @@ pub const MAP_PARAMETER: Parameter = Parameter {
     doc: "rows of liq_map, or of a heatmap: each of its frames is a map",
 };
 
+/// What a row of a frame is read as.
+pub trait FrameCell: Sized + Send + Debug {
+    /// The columns that are read; they begin with ts, exchange, symbol and price.
+    fn columns() -> &'static [Column];
+    /// Reads a row at the current price.
+    ///
+    /// # Errors
+    ///
+    /// A value is not as it must be.
+    fn read(batch: &BarRows, row: usize, price: Option<f64>) -> Result<Self, Defect>;
+    /// Brings the cells of a frame into order.
+    fn sort(cells: &mut [Self]);
+}
+
 /// Gathers rows into frames.
 #[derive(Debug)]
-pub struct Frames {
+pub struct Frames<C = PriceCell> {
     function: &'static str,
     layout: Layout,
     judge: Judge,
@@ -78,24 +92,24 @@ pub struct Frames {
     batch: Option<(BarRows, usize)>,
     ended: bool,
     /// Frames that are being filled, all of one instant.
-    filling: BTreeMap<Key, Snapshot>,
+    filling: BTreeMap<Key, Snapshot<C>>,
     at: i64,
     /// The key whose rows come, where keys come one after the other.
     current: Option<Key>,
-    ready: VecDeque<(Key, Snapshot)>,
+    ready: VecDeque<(Key, Snapshot<C>)>,
     /// Buffers of frames that were given back.
-    spare: Vec<Vec<PriceCell>>,
+    spare: Vec<Vec<C>>,
 }
 
-impl Frames {
+impl<C: FrameCell> Frames<C> {
     /// Starts to read an input; `parameter` is the argument's name.
     ///
     /// # Errors
     ///
     /// The schema lacks a column or has one of a wrong type.
-    pub fn try_new(parameter: &str, schema: &Schema, judge: Judge, start: &Start<'_>) -> Result<Frames> {
+    pub fn try_new(parameter: &str, schema: &Schema, judge: Judge, start: &Start<'_>) -> Result<Frames<C>> {
         let function = judge.function();
-        let layout = match Layout::find(FRAME_COLUMNS, schema) {
+        let layout = match Layout::find(C::columns(), schema) {
             Ok(layout) => layout,
             Err(error) => return exec_err!("{function}: '{parameter}' {error}"),
         };
@@ -123,7 +137,7 @@ impl Frames {
     pub fn feed(&mut self, batch: Option<RecordBatch>) -> Result<()> {
         match batch {
             Some(batch) => {
-                self.batch = Some((BarRows::try_new(self.function, FRAME_COLUMNS, &self.layout, &batch)?, 0));
+                self.batch = Some((BarRows::try_new(self.function, C::columns(), &self.layout, &batch)?, 0));
             }
             None => self.ended = true,
         }
@@ -140,7 +154,7 @@ impl Frames {
     /// # Errors
     ///
     /// A row cannot be used, or rows are out of order.
-    pub fn next_frame(&mut self) -> Result<Option<(Key, Snapshot)>> {
+    pub fn next_frame(&mut self) -> Result<Option<(Key, Snapshot<C>)>> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
                 self.frames.add(1);
@@ -161,7 +175,7 @@ impl Frames {
     }
 
     /// Takes back a frame whose rows were used, to fill its buffer again.
-    pub fn give_back(&mut self, snapshot: Snapshot) {
+    pub fn give_back(&mut self, snapshot: Snapshot<C>) {
         self.spare.push(snapshot.cells);
     }
 
@@ -170,7 +184,7 @@ impl Frames {
         let filling = self.filling.values().chain(self.ready.iter().map(|(_, snapshot)| snapshot));
         let cells = filling.map(|snapshot| snapshot.cells.capacity()).sum::<usize>()
             + self.spare.iter().map(Vec::capacity).sum::<usize>();
-        cells * size_of::<PriceCell>()
+        cells * size_of::<C>()
     }
 
     /// Takes the rows from one on that belong to one frame; returns the row after them.
@@ -223,7 +237,7 @@ impl Frames {
             Snapshot { ts, price: batch.optional(row, PRICE), cells }
         });
         for row in row..end {
-            match cell(batch, row, snapshot) {
+            match read(batch, row, snapshot) {
                 Ok(cell) => snapshot.cells.push(cell),
                 Err(defect) => self.judge.judge(&defect)?,
             }
@@ -237,15 +251,15 @@ impl Frames {
             if snapshot.cells.is_empty() {
                 self.spare.push(snapshot.cells);
             } else {
-                snapshot.sort();
+                C::sort(&mut snapshot.cells);
                 self.ready.push_back((key, snapshot));
             }
         }
     }
 }
 
-/// Reads one cell; the first row of a frame told its price.
-fn cell(batch: &BarRows, row: usize, frame: &mut Snapshot) -> Result<PriceCell, Defect> {
+/// Reads one row; the first row of a frame told its price.
+fn read<C: FrameCell>(batch: &BarRows, row: usize, frame: &mut Snapshot<C>) -> Result<C, Defect> {
     let price = match batch.optional(row, PRICE) {
         None => None,
         Some(_) => Some(batch.price(row, PRICE)?),
@@ -258,12 +272,25 @@ fn cell(batch: &BarRows, row: usize, frame: &mut Snapshot) -> Result<PriceCell, 
         let must = format!("be the same in all rows of a frame ({})", shown(frame.price));
         return Err(batch.defect(row, "price", must, shown(price)));
     }
-    let sides = batch.texts(SIDE);
-    let name = sides.is_valid(row).then(|| sides.value(row));
-    let Some(side) = name.and_then(Side::from_name) else {
-        let was = name.map_or_else(|| "NULL".to_owned(), |name| format!("'{name}'"));
-        return Err(batch.defect(row, "side", "be 'long' or 'short'", was));
-    };
+    C::read(batch, row, price)
+}
+
+impl FrameCell for PriceCell {
+    fn columns() -> &'static [Column] {
+        FRAME_COLUMNS
+    }
+
+    fn read(batch: &BarRows, row: usize, price: Option<f64>) -> Result<PriceCell, Defect> {
+        cell(batch, row, price)
+    }
+
+    fn sort(cells: &mut [PriceCell]) {
+        cells.sort_by(PriceCell::order);
+    }
+}
+
+fn cell(batch: &BarRows, row: usize, price: Option<f64>) -> Result<PriceCell, Defect> {
+    let side = batch.side(row, SIDE)?;
     let (low, high) = (batch.quantity(row, PRICE_LOW)?, batch.price(row, PRICE_HIGH)?);
     if low >= high {
         return Err(batch.defect(row, "price_low", format!("be below 'price_high' ({high})"), low.to_string()));

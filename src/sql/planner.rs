@@ -80,10 +80,23 @@ impl RelationPlanner for NamedArguments {
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
         let expressions = place(spec, arguments, context)?;
+        // The optimiser takes two scans of one name for the same, whatever they scan, and computes only one of two scalar
+        // subqueries. So a scan is named by its arguments; the alias gives its columns the name that users write.
+        let scan = TableReference::bare(format!("{}#{:016x}", spec.name, fingerprint(&expressions)));
         let source = context.context_provider().get_table_function_source(spec.name, expressions)?;
-        let plan = LogicalPlanBuilder::scan(TableReference::bare(spec.name), source, None)?.build()?;
+        let plan = LogicalPlanBuilder::scan(scan, source, None)?.alias(spec.name)?.build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
+}
+
+/// Returns a number that differs between calls with different arguments (FNV-1a over them, plans as they are displayed).
+fn fingerprint(expressions: &[Expr]) -> u64 {
+    let text = expressions.iter().map(|expression| match expression {
+        Expr::ScalarSubquery(subquery) => subquery.subquery.display_indent_schema().to_string(),
+        other => format!("{other:?}"),
+    });
+    text.flat_map(|text| text.into_bytes().into_iter().chain([0]))
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Puts the arguments of a call in the order of the declaration, NULL where one is not given.

@@ -78,6 +78,18 @@ impl Rows {
         }
     }
 
+    /// Appends a text that may be null.
+    pub fn optional_text(&mut self, column: usize, text: Option<&str>) {
+        if let Some(Builder::Text(builder)) = &mut self.builders[column] {
+            builder.append_option(text);
+        }
+    }
+
+    /// Whether a column is wanted: a value that is costly to make need not be made for others.
+    pub fn wants(&self, column: usize) -> bool {
+        self.builders[column].is_some()
+    }
+
     /// Appends a number.
     pub fn number(&mut self, column: usize, value: f64) {
         if let Some(Builder::Number(builder)) = &mut self.builders[column] {

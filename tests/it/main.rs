@@ -21,4 +21,5 @@ mod regressions;
 mod render;
 mod simulator;
 mod slt;
+mod smoothing;
 mod truth;

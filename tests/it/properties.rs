@@ -29,7 +29,7 @@ const MINUTE: i64 = 60_000;
 const START: i64 = 1_767_225_600_000;
 
 /// Runs a property over `cases` random values, always the same ones.
-fn check<S>(seed: u64, cases: u32, strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>)
+pub(crate) fn check<S>(seed: u64, cases: u32, strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>)
 where
     S: Strategy,
     S::Value: Debug,
@@ -47,7 +47,7 @@ where
 }
 
 /// Relative to the larger of the two.
-fn near(a: f64, b: f64, tolerance: f64) -> bool {
+pub(crate) fn near(a: f64, b: f64, tolerance: f64) -> bool {
     (a - b).abs() <= tolerance * a.abs().max(b.abs())
 }
 

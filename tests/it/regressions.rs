@@ -153,3 +153,23 @@ fn a_column_that_one_key_lacks_is_there_for_the_others() {
         assert_eq!(query(&context, sql).await, [["binance", "21600", "21600"], ["bybit", "21600", "0"]]);
     });
 }
+
+#[test]
+fn calls_with_different_arguments_are_different() {
+    with_large_stack(|| async {
+        let context = session(1).await;
+        // Scalar subqueries that look alike to the optimiser are computed once: these differ in an argument or an input.
+        let count = |symbol: &str, interval: &str| {
+            let candles = format!("(SELECT * FROM candles WHERE symbol = '{symbol}')");
+            format!("SELECT count(*) FROM to_candles({candles}, INTERVAL '{interval}')")
+        };
+        let counts = [count("BTCUSDT", "1 hour"), count("BTCUSDT", "1 day"), count("none", "1 hour")];
+        let mut expected = Vec::new();
+        for count in &counts {
+            expected.push(query(&context, count).await[0][0].clone());
+        }
+        let [hours, days, none] = counts;
+        let together = format!("SELECT ({hours}) AS hours, ({days}) AS days, ({none}) AS none");
+        assert_eq!(query(&context, &together).await, vec![expected]);
+    });
+}

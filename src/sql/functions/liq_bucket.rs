@@ -31,7 +31,6 @@ use datafusion::common::{Result, exec_datafusion_err, exec_err, internal_err};
 use datafusion::physical_plan::metrics::Count;
 
 use super::TableFunction;
-use super::liq_price_tiered::side_of;
 use crate::market::tables::POSITIONS;
 use crate::market::{Column, Kind, Layout};
 use crate::model::grid::Grid;
@@ -601,7 +600,7 @@ fn level(
     amounts: &Amounts,
     amount: &Float64Array,
 ) -> Result<Option<(Side, f64, f64)>, Defect> {
-    let side = side_of(batch, row, 3)?;
+    let side = batch.side(row, 3)?;
     let price = match batch.optional(row, 4) {
         None | Some(0.0) => return Ok(None),
         Some(price) if price.is_finite() && price > 0.0 => price,

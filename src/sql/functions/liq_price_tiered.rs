@@ -233,7 +233,7 @@ struct Position {
 
 fn position(rows: &BarRows, row: usize) -> Result<Position, Defect> {
     let ts = rows.instant(row)?;
-    let side = side_of(rows, row, 3)?;
+    let side = rows.side(row, 3)?;
     let size = rows.quantity(row, 4)?;
     if size == 0.0 {
         return Err(rows.defect(row, "size", "be a positive number", "0"));
@@ -251,16 +251,6 @@ fn position(rows: &BarRows, row: usize) -> Result<Position, Defect> {
         },
     };
     Ok(Position { ts, side, size, entry_price, margin })
-}
-
-/// Returns the side of a position.
-pub(crate) fn side_of(rows: &BarRows, row: usize, position: usize) -> Result<Side, Defect> {
-    let sides = rows.texts(position);
-    let name = sides.is_valid(row).then(|| sides.value(row));
-    name.and_then(Side::from_name).ok_or_else(|| {
-        let was = name.map_or_else(|| "NULL".to_owned(), |name| format!("'{name}'"));
-        rows.defect(row, "side", "be 'long' or 'short'", was)
-    })
 }
 
 /// Whether limits are in contracts whose size is not known: then the first limit is not finite though others follow.

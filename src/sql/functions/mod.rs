@@ -10,6 +10,7 @@ use super::arguments::Arguments;
 use super::spec::Spec;
 
 pub mod asof_join;
+pub mod funding_confirmations;
 pub mod liq_bars;
 pub mod liq_bucket;
 pub mod liq_cascade;
@@ -48,6 +49,7 @@ pub static FUNCTIONS: &[&dyn TableFunction] = &[
     &liq_bucket::LiqBucket,
     &liq_price_tiered::LiqPriceTiered,
     &liq_smooth::LiqSmooth,
+    &funding_confirmations::FundingConfirmations,
     &liq_cascade::LiqCascade,
     &stop_zones::StopZones,
     &liq_functions::LiqFunctions,
