@@ -4,18 +4,36 @@
 
 use datafusion::prelude::SessionContext;
 use liqsql::sql::functions;
-use liqsql::sql::spec::{Fallback, Spec};
+use liqsql::sql::spec::{Fallback, Parameter, Spec};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const BEGIN: &str = "<!-- functions: written by a test from the declarations -->\n";
 const END: &str = "<!-- end of functions -->";
 
+/// Returns how many parameters at the end every estimating function shares.
+fn shared() -> &'static [Parameter] {
+    let of = |name: &str| functions::all().find(|spec| spec.name == name).unwrap().parameters;
+    let (flows, levels) = (of("liq_flows"), of("liq_levels"));
+    let same = |n: &usize| {
+        flows[flows.len() - n..].iter().map(|p| p.name).eq(levels[levels.len() - n..].iter().map(|p| p.name))
+    };
+    let count = (1..levels.len()).take_while(same).last().unwrap();
+    &levels[levels.len() - count..]
+}
+
 fn row(spec: &Spec) -> String {
-    let parameters = spec.parameters.iter().map(|parameter| match parameter.fallback {
+    let shared = shared().iter().map(|parameter| parameter.name);
+    let own = spec.parameters.len().saturating_sub(shared.len());
+    let estimates = spec.parameters[own..].iter().map(|parameter| parameter.name).eq(shared);
+    let parameters = if estimates { &spec.parameters[..own] } else { spec.parameters };
+    let parameters = parameters.iter().map(|parameter| match parameter.fallback {
         Fallback::Required => format!("**{}**", parameter.name),
         _ => parameter.name.to_owned(),
     });
-    let parameters = parameters.collect::<Vec<_>>().join(", ");
+    let mut parameters = parameters.collect::<Vec<_>>().join(", ");
+    if estimates {
+        parameters.push_str(", model parameters");
+    }
     format!("| `{}` | {} | {parameters} | {} |\n", spec.name, spec.summary, spec.column_names())
 }
 
@@ -23,6 +41,8 @@ fn table() -> String {
     let mut table = String::from("| function | what it returns | parameters (required in bold) | columns |\n");
     table.push_str("|---|---|---|---|\n");
     functions::all().for_each(|spec| table.push_str(&row(spec)));
+    let shared: Vec<String> = shared().iter().map(|parameter| format!("`{}`", parameter.name)).collect();
+    table.push_str(&format!("\nModel parameters, the same in every function that estimates: {}.\n", shared.join(", ")));
     table
 }
 
