@@ -19,6 +19,7 @@ curve AS (
     side,
     distance,
     avg(price) OVER (PARTITION BY coin) AS price,
+    max(distance) FILTER (WHERE distance <= $max_distance) OVER (PARTITION BY coin, side) AS farthest,
     sum(notional_usd) OVER (PARTITION BY coin, side ORDER BY distance) AS cumulative_usd
   FROM cells
 ),
@@ -37,7 +38,9 @@ SELECT
   price * CASE side WHEN 'long' THEN 1 - distance ELSE 1 + distance END AS max_pain_price,
   distance,
   cumulative_usd AS liquidated_usd,
-  usd_per_pct
+  usd_per_pct,
+  -- True: it rises all the way, and a larger $max_distance gives a farther price.
+  distance = farthest AS at_limit
 FROM ranked
 WHERE place = 1
 ORDER BY coin, side;

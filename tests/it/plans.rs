@@ -152,6 +152,37 @@ async fn every_parameter_is_shown() {
 }
 
 #[tokio::test]
+async fn cascades_and_stop_zones_are_read_without_a_sort() {
+    for count in [1, 2, 100] {
+        let root = tempfile::tempdir().unwrap();
+        write_keys(root.path(), &keys(count));
+        let context = session(root.path()).await;
+        for call in [
+            format!("liq_cascade(({HEATMAP}), 1e5, shock => [-0.01, 0.02])"),
+            format!("stop_zones(({HEATMAP}), 'long', 100)"),
+        ] {
+            let plan = text(&context, &format!("EXPLAIN FORMAT INDENT SELECT * FROM {call}")).await;
+            assert!(!plan.contains("SortExec") && !plan.contains("RepartitionExec"), "{count} keys:\n{plan}");
+            let found = text(&context, &format!("SELECT count(DISTINCT (exchange, symbol)) AS keys FROM {call}")).await;
+            assert!(found.contains(&format!("| {count} ")), "{found}");
+        }
+    }
+    let root = tempfile::tempdir().unwrap();
+    write_keys(root.path(), &keys(1));
+    let context = session(root.path()).await;
+    for (call, counters) in [
+        ("liq_cascade(({HEATMAP}), 1e5)", ["frames=", "chains=", "steps=", "bad_rows="]),
+        ("stop_zones(({HEATMAP}), 'long', 100)", ["frames=", "bands=", "crowded=", "passed="]),
+    ] {
+        let call = call.replace("{HEATMAP}", HEATMAP);
+        let analyzed = text(&context, &format!("EXPLAIN ANALYZE SELECT * FROM {call}")).await;
+        for counter in counters {
+            assert!(analyzed.contains(counter), "{counter} is not in\n{analyzed}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_root_without_market_tables_says_what_was_looked_for() {
     let root = tempfile::tempdir().unwrap();
     let context = SessionContext::new();

@@ -12,6 +12,10 @@
 //! liquidated. Where the forced orders of one step find nothing more, the next row is the move that they still make, with
 //! `liquidated_usd` 0. Rows are made one by one, so that a chain of many steps takes no memory.
 //!
+//! The USD of the map are taken as they are. A book as if everybody stayed (`scale => 'book'` of the estimating functions)
+//! holds about ten times what realised feeds report, and its chains run away where markets did not: give `liq_map` or
+//! `liq_heatmap` `scale => 'expected'`, or depth on the same scale.
+//!
 //! The price of a frame must be known. Each frame stands for itself, so any bound on `ts` is pushed into the input.
 
 use std::sync::Arc;
@@ -84,8 +88,8 @@ pub static SPEC: Spec = Spec {
         ON_BAD_ROWS,
     ],
     returns: Returns::Columns(COLUMNS),
-    example: "SELECT * FROM liq_cascade(liq_map(liq_bars(candles, open_interest => open_interest)), 2e8, \
-              shock => [-0.05, 0.05]) WHERE exchange = 'binance' AND symbol = 'BTCUSDT'",
+    example: "SELECT * FROM liq_cascade(liq_map(liq_bars(candles, open_interest => open_interest), scale => 'expected'), \
+              5e7, shock => [-0.05, 0.05]) WHERE exchange = 'binance' AND symbol = 'BTCUSDT'",
 };
 
 /// The function.
