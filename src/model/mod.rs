@@ -24,6 +24,8 @@
 //! | [`levels`] | what became of each cohort |
 //! | [`grid`] | the book at an instant, in display cells |
 //! | [`snapshot`] | such cells read back, as the functions that read a map take them |
+//! | [`stop_runs`] | where volume and price burst together, and how much came back |
+//! | [`indicators`] | EMA, RSI and ATR of a series |
 //!
 //! A liquidation map is an assumption about positions that nobody publishes, not the truth about them.
 
@@ -31,6 +33,7 @@ pub mod bar;
 pub mod book;
 pub mod closing;
 pub mod grid;
+pub mod indicators;
 pub mod levels;
 pub mod leverage;
 pub mod margin;
@@ -40,3 +43,4 @@ pub mod prices;
 pub mod replay;
 pub mod side;
 pub mod snapshot;
+pub mod stop_runs;

@@ -18,6 +18,7 @@ pub mod liq_heatmap;
 pub mod liq_levels;
 pub mod liq_map;
 pub mod liq_price_tiered;
+pub mod stop_runs;
 pub mod to_candles;
 
 /// A table function: its declaration, and how a call is bound.
@@ -44,6 +45,7 @@ pub static FUNCTIONS: &[&dyn TableFunction] = &[
     &liq_map::LiqMap,
     &liq_bucket::LiqBucket,
     &liq_price_tiered::LiqPriceTiered,
+    &stop_runs::StopRuns,
     &liq_functions::LiqFunctions,
 ];
 
