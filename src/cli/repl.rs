@@ -31,6 +31,7 @@ use super::script::{Script, Unparsed, is_complete, is_secret_key};
 use super::session::{Done, Session, Settings};
 use super::variables::{Value, is_name};
 use super::{formats, note, read_script, render, summary};
+use crate::sql::spec::Spec;
 
 const PROMPT: &str = "liqsql> ";
 const CONTINUATION: &str = "   ...> ";
@@ -381,7 +382,8 @@ impl Repl<'_> {
             .collect();
         functions.sort();
         functions.dedup();
-        let parameters = crate::sql::functions::all().map(|spec| {
+        // Scalars take their arguments by position only.
+        let parameters = crate::sql::functions::all().chain(crate::sql::windows::specs()).map(|spec| {
             let names = spec.parameters.iter().map(|parameter| parameter.name.to_owned()).collect();
             (spec.name.to_owned(), names)
         });
@@ -416,15 +418,19 @@ fn help() -> String {
     format!("{}Ctrl-C cancels a query, Ctrl-D quits, Tab completes.\n", aligned(&rows))
 }
 
+/// Every function of ours: those of tables, then scalars, then windows.
+fn specs() -> impl Iterator<Item = &'static Spec> {
+    crate::sql::functions::all().chain(crate::sql::scalars::specs()).chain(crate::sql::windows::specs())
+}
+
 fn functions() -> String {
-    let rows: Vec<Vec<String>> =
-        crate::sql::functions::all().map(|spec| vec![spec.name.to_owned(), spec.summary.to_owned()]).collect();
+    let rows: Vec<Vec<String>> = specs().map(|spec| vec![spec.name.to_owned(), spec.summary.to_owned()]).collect();
     aligned(&rows)
 }
 
 fn function(name: &str) -> Result<String, Failure> {
     let name = name.trim_end_matches(['(', ')', ';']);
-    let Some(spec) = crate::sql::functions::all().find(|spec| spec.name.eq_ignore_ascii_case(name)) else {
+    let Some(spec) = specs().find(|spec| spec.name.eq_ignore_ascii_case(name)) else {
         return Err(Failure::new(format!("no function '{name}': \\df lists them")));
     };
     let rows: Vec<Vec<String>> = spec
@@ -531,6 +537,17 @@ mod tests {
     fn columns_stand_under_each_other() {
         let rows = [vec!["a".to_owned(), "first".to_owned()], vec!["long".to_owned(), String::new()]];
         assert_eq!(aligned(&rows), "a     first\nlong\n");
+    }
+
+    #[test]
+    fn functions_of_every_kind_are_listed_and_explained() {
+        let listed = functions();
+        for name in ["liq_heatmap", "liq_price", "ema"] {
+            assert!(listed.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");
+            let explained = function(name).expect("listed");
+            assert!(explained.starts_with(&format!("{name}: ")) && explained.contains("SELECT "), "{explained}");
+        }
+        assert!(function("ema").expect("listed").contains("  periods  "));
     }
 
     #[test]

@@ -28,6 +28,8 @@
 //! | [`snapshot`] | such cells read back, as the functions that read a map take them |
 //! | [`cascade`] | what a shock of the price sets off |
 //! | [`stop_zones`] | where a stop would stand among the liquidations of others |
+//! | [`stop_runs`] | where volume and price burst together, and how much came back |
+//! | [`indicators`] | EMA, RSI and ATR of a series |
 //!
 //! A liquidation map is an assumption about positions that nobody publishes, not the truth about them.
 
@@ -36,6 +38,7 @@ pub mod book;
 pub mod cascade;
 pub mod closing;
 pub mod grid;
+pub mod indicators;
 pub mod levels;
 pub mod leverage;
 pub mod margin;
@@ -47,4 +50,5 @@ pub mod side;
 pub mod signals;
 pub mod smooth;
 pub mod snapshot;
+pub mod stop_runs;
 pub mod stop_zones;

@@ -97,6 +97,10 @@ pub trait Operator: Debug + Send + Sync + 'static {
     fn commutes(&self, column: &str) -> bool {
         matches!(column, "exchange" | "symbol")
     }
+    /// Returns what helps where an input lacks a column, as said after the error.
+    fn advice(&self, _found: &Schema) -> Option<&'static str> {
+        None
+    }
     /// Returns the part of the wanted time that each input must give, first input first.
     fn input_time(&self, _wanted: &TimeBounds) -> Vec<TimeBounds> {
         Vec::new()

@@ -1,4 +1,4 @@
-//! How you ask: table functions and scalars on a DataFusion session.
+//! How you ask: table functions, scalars and window functions on a DataFusion session.
 //!
 //! ```text
 //!   SELECT … FROM liq_heatmap(bars, step => INTERVAL '1 hour')
@@ -18,6 +18,7 @@
 //! | [`spec`] | the declaration of a function, from which help, errors and docs come |
 //! | [`functions`] | one file a function, and the list of them |
 //! | [`scalars`] | margin arithmetic on single values |
+//! | [`windows`] | indicators over the rows of a series |
 //! | [`planner`], [`arguments`], [`relation`] | calls |
 //! | [`provider`], [`bounds`] | what is read |
 //! | [`exec`] | the one physical operator |
@@ -28,6 +29,7 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 pub mod arguments;
@@ -50,12 +52,13 @@ pub mod sample;
 pub mod scalars;
 pub mod spec;
 pub mod stream;
+pub mod windows;
 
-/// Registers every table function and scalar on a session.
+/// Registers every table function, scalar and window function on a session.
 ///
 /// # Errors
 ///
-/// The session refuses a relation planner, which a DataFusion session does not.
+/// The session refuses a planner, which a DataFusion session does not.
 pub fn register_all(context: &SessionContext) -> Result<()> {
     for function in functions::FUNCTIONS {
         context.register_udtf(function.spec().name, Arc::new(functions::Registered(*function)));
@@ -63,6 +66,11 @@ pub fn register_all(context: &SessionContext) -> Result<()> {
     for scalar in scalars::all() {
         context.register_udf(scalar);
     }
+    for window in windows::all() {
+        context.register_udwf(window);
+    }
+    let checked = windows::CheckedOver::new(windows::specs().map(|spec| spec.name));
+    context.state_ref().write().register_expr_planner(Arc::new(checked))?;
     context.register_relation_planner(Arc::new(planner::NamedArguments::new(functions::all())))
 }
 

@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::{Result, exec_err};
 use datafusion::physical_plan::metrics::Count;
 
-use super::bars::{Judge, Rows as BarRows};
+use super::bars::{BadRows, Judge, Rows as BarRows};
 use super::exec::{Arrival, Operator, Run, Start, Step};
 use super::keys::{Key, Keyed};
 use super::model_settings::ModelSettings;
@@ -68,6 +68,17 @@ struct State {
     model: Option<Box<dyn KeyModel>>,
 }
 
+/// How the bars of a call are read.
+#[derive(Debug, Clone, Copy)]
+pub struct BarsInput {
+    /// The argument that gives them.
+    pub parameter: &'static str,
+    /// Length of a bar in milliseconds, `None` to infer it.
+    pub interval: Option<i64>,
+    /// What is done with unusable rows.
+    pub bad_rows: BadRows,
+}
+
 /// The run of an estimating function.
 pub struct ModelRun {
     layout: Layout,
@@ -107,20 +118,36 @@ impl ModelRun {
         start: &Start<'_>,
         make: MakeModel,
     ) -> Result<ModelRun> {
-        let function = operator.function();
         let brackets = start.gathered.get(1).map_or(&[][..], Vec::as_slice);
-        let rules = settings.margin_rules(function, start.schemas.get(1), brackets)?;
+        let rules = settings.margin_rules(operator.function(), start.schemas.get(1), brackets)?;
+        let bars = BarsInput { parameter: "bars", interval: settings.interval, bad_rows: settings.bad_rows };
+        Self::over_bars(operator, &bars, rules, start, make)
+    }
+
+    /// Starts a partition of an operator whose first input is bars, or candles, which are bars without open interest.
+    ///
+    /// # Errors
+    ///
+    /// The bars lack a column.
+    pub fn over_bars(
+        operator: &dyn Operator,
+        bars: &BarsInput,
+        rules: BTreeMap<Key, Vec<MarginRule>>,
+        start: &Start<'_>,
+        make: MakeModel,
+    ) -> Result<ModelRun> {
+        let function = operator.function();
         let rows = Rows::try_new(&operator.schema(), start.projection)?;
         let layout = match Layout::find(MODEL_BARS, &start.schemas[0]) {
             Ok(layout) => layout,
-            Err(error) => return exec_err!("{function}: 'bars' {error}"),
+            Err(error) => return exec_err!("{function}: '{}' {error}", bars.parameter),
         };
         Ok(ModelRun {
             layout,
             function,
-            judge: Judge::new(function, settings.bad_rows, start.counter("bad_rows")),
+            judge: Judge::new(function, bars.bad_rows, start.counter("bad_rows")),
             bars: start.counter("bars"),
-            interval: settings.interval,
+            interval: bars.interval,
             make,
             rules,
             keys: Keyed::default(),

@@ -81,7 +81,10 @@ impl FunctionTable {
         let schema = Arc::clone(plan.schema().inner());
         let found = |columns: &'static [MarketColumn]| match Layout::find(columns, &schema) {
             Ok(layout) => Ok(layout.present().collect::<Vec<_>>()),
-            Err(error) => plan_err!("{function}: '{}' ({}) {error}", input.parameter, input.relation),
+            Err(error) => {
+                let advice = self.operator.advice(&schema).map(|advice| format!("; {advice}")).unwrap_or_default();
+                plan_err!("{function}: '{}' ({}) {error}{advice}", input.parameter, input.relation)
+            }
         };
         let columns: Option<Vec<&str>> = match input.wanted {
             Wanted::Columns(columns) => Some(found(columns)?),

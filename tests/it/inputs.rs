@@ -167,6 +167,15 @@ fn calls() -> Vec<String> {
         format!("stop_zones(liq_heatmap({BARS}, max_distance => 0.1), 'short', 90000)"),
         BARS.to_owned(),
         "asof_join((SELECT * FROM candles WHERE ts < TIMESTAMP '2026-01-03'), funding)".to_owned(),
+        "stop_runs((SELECT * FROM candles WHERE ts < TIMESTAMP '2026-01-05'), volume_z => 1, displacement_z => 1)"
+            .to_owned(),
+        "stop_runs((SELECT * FROM candles WHERE ts < TIMESTAMP '2026-01-05'), INTERVAL '10 minutes', \
+         window => INTERVAL '6 hours', volume_z => 1, displacement_z => 1, horizon => INTERVAL '45 minutes')"
+            .to_owned(),
+        "(SELECT ts, exchange, symbol, ema(close, 20) OVER series AS ema, rsi(close, 14) OVER series AS rsi, \
+         atr(high, low, close, 14) OVER series AS atr FROM candles WHERE ts < TIMESTAMP '2026-01-03' \
+         WINDOW series AS (PARTITION BY exchange, symbol ORDER BY ts))"
+            .to_owned(),
     ]
 }
 

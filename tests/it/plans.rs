@@ -82,6 +82,50 @@ async fn nothing_is_sorted_over_1_2_and_100_keys() {
 }
 
 #[tokio::test]
+async fn neither_windows_nor_stop_runs_sort() {
+    for count in [1, 2, 100] {
+        let root = tempfile::tempdir().unwrap();
+        write_keys(root.path(), &keys(count));
+        let context = session(root.path()).await;
+        for sql in [
+            "SELECT * FROM stop_runs(candles)",
+            "SELECT * FROM stop_runs(candles, INTERVAL '15 minutes')",
+            "SELECT ts, exchange, symbol, ema(close, 5) OVER series, rsi(close, 5) OVER series, \
+             atr(high, low, close, 5) OVER series FROM candles \
+             WINDOW series AS (PARTITION BY exchange, symbol ORDER BY ts)",
+        ] {
+            let plan = text(&context, &format!("EXPLAIN FORMAT INDENT {sql}")).await;
+            assert!(!plan.contains("SortExec") && !plan.contains("RepartitionExec"), "{count} keys:\n{plan}");
+            assert!(plan.contains("BoundedWindowAggExec") || plan.contains("StopRunsExec"), "{plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn stop_runs_read_what_the_last_wanted_one_needs() {
+    let root = tempfile::tempdir().unwrap();
+    write_keys(root.path(), &keys(2));
+    let context = session(root.path()).await;
+    let sql = "SELECT * FROM stop_runs(candles, INTERVAL '5 minutes', horizon => INTERVAL '20 minutes') \
+               WHERE symbol = 'COIN00USDT' AND ts BETWEEN '2026-01-01 02:00:00' AND '2026-01-01 03:00:00'";
+    let plan = text(&context, &format!("EXPLAIN FORMAT INDENT {sql}")).await;
+    for wanted in [
+        "interval=5m, window=1d, volume_z=3, displacement_z=3, horizon=20m, on_bad_rows=error",
+        "pushed=[symbol = COIN00USDT]",
+        // A run of 20 minutes and twice the horizon: 04:00, and the bar that opens then.
+        "ToCandlesExec: interval=5m, on_bad_rows=error, ts <= 2026-01-01T04:00:00Z",
+        "predicate=ts@0 <= 1767240300000",
+    ] {
+        assert!(plan.contains(wanted), "{wanted} is not in\n{plan}");
+    }
+    assert!(!plan.contains("predicate=ts@0 >="), "{plan}");
+    let analyzed = text(&context, "EXPLAIN ANALYZE SELECT * FROM stop_runs(candles)").await;
+    for counter in ["bars=120", "bad_rows=0", "bursts=0", "runs=0", "unscored=120"] {
+        assert!(analyzed.contains(counter), "{counter} is not in\n{analyzed}");
+    }
+}
+
+#[tokio::test]
 async fn one_key_comes_out_in_order_of_time() {
     let root = tempfile::tempdir().unwrap();
     write_keys(root.path(), &keys(4));

@@ -3,8 +3,8 @@
 //! `LIQSQL_COMPLETE=1` writes the table anew.
 
 use datafusion::prelude::SessionContext;
-use liqsql::sql::functions;
 use liqsql::sql::spec::{Fallback, Parameter, Spec};
+use liqsql::sql::{functions, scalars, windows};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const BEGIN: &str = "<!-- functions: written by a test from the declarations -->\n";
@@ -56,6 +56,21 @@ fn the_function_table_is_that_of_the_declarations() {
         return;
     }
     assert_eq!(&readme[begin..end], table(), "LIQSQL_COMPLETE=1 writes it anew");
+}
+
+#[test]
+fn scalars_and_windows_are_named() {
+    let readme = std::fs::read_to_string(README).unwrap();
+    for spec in scalars::specs().chain(windows::specs()) {
+        let required: Vec<&str> = spec
+            .parameters
+            .iter()
+            .filter(|parameter| matches!(parameter.fallback, Fallback::Required))
+            .map(|parameter| parameter.name)
+            .collect();
+        let call = format!("`{}({}", spec.name, required.join(", "));
+        assert!(readme.contains(&call), "the README does not name {call}");
+    }
 }
 
 #[tokio::test]

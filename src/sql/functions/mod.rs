@@ -21,6 +21,7 @@ pub mod liq_levels;
 pub mod liq_map;
 pub mod liq_price_tiered;
 pub mod liq_smooth;
+pub mod stop_runs;
 pub mod stop_zones;
 pub mod to_candles;
 
@@ -52,6 +53,7 @@ pub static FUNCTIONS: &[&dyn TableFunction] = &[
     &funding_confirmations::FundingConfirmations,
     &liq_cascade::LiqCascade,
     &stop_zones::StopZones,
+    &stop_runs::StopRuns,
     &liq_functions::LiqFunctions,
 ];
 

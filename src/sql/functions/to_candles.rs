@@ -28,6 +28,7 @@ use crate::sql::exec::{Arrival, Keeps, Operator, Reading, Run, Start, Step};
 use crate::sql::keys::{Key, Keyed};
 use crate::sql::model_settings::{ON_BAD_ROWS, keyed_by_market, length_text};
 use crate::sql::provider::{FunctionTable, Input, Wanted};
+use crate::sql::relation::Relation;
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Fallback, Parameter, ParameterKind, Returns, Spec};
 
@@ -101,13 +102,14 @@ impl TableFunction for ToCandles {
             return internal_err!("{}: 'interval' is required", SPEC.name);
         };
         let bad_rows = BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error"));
-        let input = Input {
-            parameter: "trades_or_candles",
-            relation: arguments.relation("trades_or_candles")?,
-            wanted: Wanted::Columns(EITHER),
-        };
-        Ok(Arc::new(FunctionTable::new(Arc::new(Candles { interval, bad_rows }), vec![input])))
+        Ok(candles_of(arguments.relation("trades_or_candles")?, interval, bad_rows))
     }
+}
+
+/// The candles of a relation, as a table. Also for functions that take trades and read candles.
+pub(super) fn candles_of(relation: Relation, interval: i64, bad_rows: BadRows) -> Arc<dyn TableProvider> {
+    let input = Input { parameter: "trades_or_candles", relation, wanted: Wanted::Columns(EITHER) };
+    Arc::new(FunctionTable::new(Arc::new(Candles { interval, bad_rows }), vec![input]))
 }
 
 #[derive(Debug, Clone)]
