@@ -348,5 +348,23 @@ fn a_mirrored_market_swaps_the_sides() {
                    ON o.side <> m.side ORDER BY 1";
         let rows = query(&context, sql).await;
         assert!(rows.len() == 2 && rows.iter().all(|row| row[1] == "true"), "{rows:?}");
+        for model in ["precise", "zones", "deep"] {
+            // Base units of the whole map, and how far they stand from the price on average.
+            let side = |bars: &str| {
+                format!(
+                    "SELECT side, sum(base) AS size, sum(base * abs(ln((price_low + price_high) / 2 / price))) / sum(base) \
+                     AS away FROM (SELECT *, notional_usd * 2 / (price_low + price_high) AS base FROM \
+                     liq_map({bars}, model => '{model}', price_step => 20, tiers => [25, 50])) GROUP BY side"
+                )
+            };
+            let sql = format!(
+                "SELECT o.side, abs(o.size / m.size - 1) < 0.02, abs(o.away - m.away) < 0.003, o.away, m.away \
+                 FROM ({}) AS o JOIN ({}) AS m ON o.side <> m.side ORDER BY 1",
+                side("original"),
+                side("mirrored")
+            );
+            let rows = query(&context, &sql).await;
+            assert!(rows.len() == 2 && rows.iter().all(|row| row[1..3] == ["true", "true"]), "{model}: {rows:?}");
+        }
     });
 }
