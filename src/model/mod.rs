@@ -7,7 +7,11 @@
 //!                             │
 //!   bars ──────────────► book: snapshot, sweep, close, open ─► flows of the bar
 //!                             │                         └────► levels (one record a cohort)
-//!                             └─► grid: the book at an instant, in display cells
+//!                             └─► grid: the book at an instant, in display cells ─► smooth
+//!
+//!   cells, read back as snapshots ─► pools ─► signals
+//!                                └─► cascade, stop_zones
+//!   bars ─► stop_runs, indicators, extremes
 //! ```
 //!
 //! | file | question it answers |
@@ -23,9 +27,11 @@
 //! | [`book`] | what stands, by liquidation price, before and after each bar |
 //! | [`levels`] | what became of each cohort |
 //! | [`grid`] | the book at an instant, in display cells |
-//! | [`signals`] | what funding and pools say together, and how often it came true |
 //! | [`smooth`] | exact levels, broad areas, or a wide book |
 //! | [`snapshot`] | such cells read back, as the functions that read a map take them |
+//! | [`pools`] | which neighbouring cells are one pool, and which pool of a later frame is the same |
+//! | [`extremes`] | whether a price is the highest or lowest of a day, a week, a month |
+//! | [`signals`] | what funding and pools say together, and how often it came true |
 //! | [`cascade`] | what a shock of the price sets off |
 //! | [`stop_zones`] | where a stop would stand among the liquidations of others |
 //! | [`stop_runs`] | where volume and price burst together, and how much came back |
@@ -37,6 +43,7 @@ pub mod bar;
 pub mod book;
 pub mod cascade;
 pub mod closing;
+pub mod extremes;
 pub mod grid;
 pub mod indicators;
 pub mod levels;
@@ -44,6 +51,7 @@ pub mod leverage;
 pub mod margin;
 pub mod opening;
 pub mod parameters;
+pub mod pools;
 pub mod prices;
 pub mod replay;
 pub mod side;

@@ -10,6 +10,7 @@ mod golden;
 mod inputs;
 mod layering;
 mod plans;
+mod pools;
 mod properties;
 #[cfg(feature = "cli")]
 mod queries;

@@ -139,6 +139,25 @@ async fn one_key_comes_out_in_order_of_time() {
     assert!(plan.contains("exchange=bybit/symbol=COIN01USDT") && !plan.contains("COIN00USDT"), "{plan}");
 }
 
+/// Functions that read a heatmap take it in the order in which it comes, and so do those that read bars beside it.
+#[tokio::test]
+async fn pools_of_a_heatmap_need_no_sort() {
+    let pools = format!("SELECT ts, pool_id, rank FROM liq_pools(({HEATMAP}), bars => candles)");
+    for count in [1, 2, 100] {
+        let root = tempfile::tempdir().unwrap();
+        write_keys(root.path(), &keys(count));
+        let context = session(root.path()).await;
+        for sql in [&pools, &format!("{pools} WHERE exchange = 'binance' AND symbol = 'COIN00USDT' ORDER BY ts")] {
+            let plan = text(&context, &format!("EXPLAIN FORMAT INDENT {sql}")).await;
+            assert!(!plan.contains("SortExec") && !plan.contains("RepartitionExec"), "{count} keys:\n{plan}");
+        }
+        let found =
+            text(&context, &format!("SELECT count(DISTINCT (exchange, symbol)) AS keys FROM liq_pools(({HEATMAP}))"))
+                .await;
+        assert!(found.contains(&format!("| {count} ")), "{found}");
+    }
+}
+
 #[tokio::test]
 async fn predicates_reach_the_files() {
     let root = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ pub mod liq_functions;
 pub mod liq_heatmap;
 pub mod liq_levels;
 pub mod liq_map;
+pub mod liq_pools;
 pub mod liq_price_tiered;
 pub mod liq_smooth;
 pub mod stop_runs;
@@ -50,6 +51,7 @@ pub static FUNCTIONS: &[&dyn TableFunction] = &[
     &liq_bucket::LiqBucket,
     &liq_price_tiered::LiqPriceTiered,
     &liq_smooth::LiqSmooth,
+    &liq_pools::LiqPools,
     &funding_confirmations::FundingConfirmations,
     &liq_cascade::LiqCascade,
     &stop_zones::StopZones,
