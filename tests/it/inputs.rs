@@ -156,6 +156,14 @@ fn keys_of_different_text_types_meet() {
     });
 }
 
+/// The longest chain of functions over some bars.
+fn confirmations(bars: &str) -> String {
+    format!(
+        "funding_confirmations(liq_pools(liq_heatmap({bars}, max_distance => 0.1)), funding, bars => {bars}, \
+         horizon => INTERVAL '6 hours')"
+    )
+}
+
 /// Every function that reads the sample, small enough to compare as text.
 fn calls() -> Vec<String> {
     vec![
@@ -163,6 +171,13 @@ fn calls() -> Vec<String> {
         format!("liq_flows({BARS})"),
         format!("liq_map({BARS}, at => TIMESTAMP '2026-01-02 12:00:00')"),
         format!("liq_levels((SELECT * FROM {BARS}), at => TIMESTAMP '2026-01-01 06:00:00')"),
+        format!("liq_heatmap({BARS}, price_step => 100, max_distance => 0.1, model => 'deep', by_leverage => true)"),
+        format!("liq_smooth(liq_heatmap({BARS}, max_distance => 0.1), model => 'zones', bandwidth => 0.004)"),
+        format!(
+            "(SELECT ts, exchange, symbol, pool_id, side, price_low, price_high, rank, born_ts, at_extreme FROM \
+             liq_pools(liq_heatmap({BARS}, max_distance => 0.1), bars => {BARS}))"
+        ),
+        confirmations(BARS),
         format!("liq_cascade(liq_heatmap({BARS}, max_distance => 0.1), 1e7, shock => [-0.01, 0.02])"),
         format!("stop_zones(liq_heatmap({BARS}, max_distance => 0.1), 'short', 90000)"),
         BARS.to_owned(),
@@ -238,6 +253,28 @@ fn later_bars_do_not_change_the_heatmap() {
             let prefix = query(&context, &heatmap(until)).await;
             let expected: Vec<Vec<String>> = full.iter().filter(|row| row[0].as_str() < until).cloned().collect();
             assert!(expected.len() > 1000);
+            assert_eq!(sorted(prefix), sorted(expected), "{until}");
+        }
+    });
+}
+
+/// What is said, and how often it came true, is what was known then.
+#[test]
+fn later_data_do_not_change_what_was_confirmed() {
+    with_large_stack(|| async {
+        let context = session(fixed_config()).await;
+        let call = |until: &str| {
+            let candles = format!("(SELECT * FROM candles WHERE ts < TIMESTAMP '{until}')");
+            let bars = format!("liq_bars({candles}, open_interest => open_interest)");
+            let funding = format!("(SELECT * FROM funding WHERE ts < TIMESTAMP '{until}')");
+            format!("SELECT * FROM {}", confirmations(&bars).replace(" funding,", &format!(" {funding},")))
+        };
+        let full = query(&context, &call("2026-01-05")).await;
+        assert!(full.iter().any(|row| row[12] != "NULL"), "some signal has a history");
+        for until in ["2026-01-02T09:00:00Z", "2026-01-03T17:35:00Z"] {
+            let prefix = query(&context, &call(until)).await;
+            let expected: Vec<Vec<String>> = full.iter().filter(|row| row[0].as_str() < until).cloned().collect();
+            assert!(expected.len() > 100);
             assert_eq!(sorted(prefix), sorted(expected), "{until}");
         }
     });

@@ -40,7 +40,9 @@ fn write_keys(root: &Path, keys: &[(String, String)]) {
         ]);
         let mut open_interest = shared(&ts);
         open_interest.push(column("open_interest", &ts, |_| 1000.0));
-        for (name, columns) in [("candles", candles), ("open_interest", open_interest)] {
+        let mut funding = shared(&ts[..1]);
+        funding.extend([column("funding_rate", &ts[..1], |_| 0.0002), column("interval_hours", &ts[..1], |_| 8.0)]);
+        for (name, columns) in [("candles", candles), ("open_interest", open_interest), ("funding", funding)] {
             let batch = RecordBatch::try_from_iter(columns).unwrap();
             write_root(root, table(name).unwrap(), &batch).unwrap();
         }
@@ -155,6 +157,30 @@ async fn pools_of_a_heatmap_need_no_sort() {
             text(&context, &format!("SELECT count(DISTINCT (exchange, symbol)) AS keys FROM liq_pools(({HEATMAP}))"))
                 .await;
         assert!(found.contains(&format!("| {count} ")), "{found}");
+    }
+}
+
+/// The longest chain of functions, over a data root of any number of keys.
+#[tokio::test]
+async fn functions_that_read_each_other_need_no_sort() {
+    let chain = format!(
+        "funding_confirmations(liq_pools(liq_smooth(({HEATMAP}), model => 'zones')), funding, bars => candles)"
+    );
+    for count in [1, 2, 100] {
+        let root = tempfile::tempdir().unwrap();
+        write_keys(root.path(), &keys(count));
+        let context = session(root.path()).await;
+        for sql in [
+            format!("SELECT * FROM {chain}"),
+            format!("SELECT * FROM liq_cascade(({HEATMAP}), 1000)"),
+            format!("SELECT * FROM stop_zones(({HEATMAP}), 'long', 100)"),
+        ] {
+            let plan = text(&context, &format!("EXPLAIN FORMAT INDENT {sql}")).await;
+            assert!(!plan.contains("SortExec") && !plan.contains("RepartitionExec"), "{count} keys:\n{plan}");
+        }
+        let states = format!("SELECT count(DISTINCT (exchange, symbol)) AS keys, max(funding_state) FROM {chain}");
+        let found = text(&context, &states).await;
+        assert!(found.contains(&format!("| {count} ")) && found.contains("overbought"), "{found}");
     }
 }
 

@@ -5,6 +5,7 @@ use liqsql::model::grid::Grid;
 use liqsql::model::side::Side;
 use liqsql::model::smooth::Smoother;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::properties::{check, near};
 
@@ -97,6 +98,22 @@ fn coarse_cells_see_the_same_to_within_a_cell() {
             };
             let difference = (below(&coarse, *limit) - below(&fine, limit * COARSE)).abs() / total.max(1e-300);
             prop_assert!(difference <= bound, "{difference} of {bound} at {limit}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn smoothing_does_not_depend_on_the_unit_of_the_price() {
+    let factor = select(vec![1e-6, 0.125, 3.0, 1000.0]);
+    check(34, 200, (standing(), factor), |(standing, factor)| {
+        let scaled = Standing { step: standing.step * factor, price: standing.price * factor, ..standing.clone() };
+        let out = spread(Grid::new(standing.step), &standing, &standing.cells);
+        let other = spread(Grid::new(scaled.step), &scaled, &scaled.cells);
+        let total: f64 = out.iter().map(|(_, usd)| usd).sum();
+        for (index, usd) in &out {
+            let same: f64 = other.iter().filter(|(i, _)| i == index).map(|(_, usd)| usd).sum();
+            prop_assert!((usd - same).abs() <= 1e-9 * total, "{index}: {usd} and {same}");
         }
         Ok(())
     });

@@ -146,8 +146,8 @@ pub static SPEC: Spec = Spec {
         ON_BAD_ROWS,
     ],
     returns: Returns::Columns(COLUMNS),
-    example: "SELECT * FROM funding_confirmations(liq_pools(liq_bucket(positions, 200, INTERVAL '1 hour', \
-              prices => candles)), funding) LIMIT 10",
+    example: "SELECT * FROM funding_confirmations(liq_pools(liq_heatmap(liq_bars(candles, \
+              open_interest => open_interest), step => INTERVAL '8 hours')), funding) WHERE symbol = 'BTCUSDT' LIMIT 10",
 };
 
 /// What is read of the pools.
