@@ -20,12 +20,17 @@
 //! Vendors sell three models too and document none of them; these are named for what they do, and their values are not
 //! comparable with anybody's, nor with each other's.
 
+use std::collections::HashMap;
+
 use super::grid::{Cell, Grid};
 use super::parameters::Parameters;
 use super::side::Side;
 
 /// Cells whose nearest limit is farther than this many `σ` take no part: beyond are 0.006 % of the mass.
 const REACH: f64 = 4.0;
+
+/// Shares that are remembered at most, 32 MB of them; the spreads of further cells are made anew for each frame.
+const MOST_HELD: usize = 1 << 22;
 
 const DAY: f64 = 86_400_000.0;
 
@@ -98,9 +103,9 @@ struct Spread {
 pub struct Smoother {
     grid: Grid,
     sigma: f64,
-    /// Spreads of cells too far from the price to be cut, which never change: of cell `first` and those after it.
-    known: Vec<Option<Spread>>,
-    first: i64,
+    /// Spreads of cells too far from the price to be cut, which never change.
+    known: HashMap<i64, Spread>,
+    /// How many shares they hold.
     held: usize,
     /// The spread of a cell near the price.
     near: Spread,
@@ -110,7 +115,7 @@ pub struct Smoother {
 impl Smoother {
     /// Makes a smoother for cells of a grid; `sigma` is in ln(price).
     pub fn new(grid: Grid, sigma: f64) -> Smoother {
-        Smoother { grid, sigma, known: Vec::new(), first: 0, held: 0, near: Spread::default(), amounts: Vec::new() }
+        Smoother { grid, sigma, known: HashMap::new(), held: 0, near: Spread::default(), amounts: Vec::new() }
     }
 
     /// Returns the grid.
@@ -120,29 +125,50 @@ impl Smoother {
 
     /// Returns the bytes held.
     pub fn memory(&self) -> usize {
-        self.known.capacity() * size_of::<Option<Spread>>()
+        self.known.capacity() * size_of::<(i64, Spread)>()
             + (self.held + self.near.shares.capacity() + self.amounts.capacity()) * size_of::<f64>()
+    }
+
+    /// Returns how many cells take part in spreading a level at a price, about.
+    pub fn reach(&self, price: f64) -> f64 {
+        2.0 * (REACH * self.sigma).sinh() * price / self.grid.step() + 1.0
     }
 
     /// Spreads the cells of one side, given as (position on the grid, USD) by rising position; appends the result in the
     /// same form. With a price, longs stay below it and shorts above.
     pub fn spread(&mut self, side: Side, price: Option<f64>, cells: &[(i64, f64)], out: &mut Vec<(i64, f64)>) {
-        let (Some(&(lowest, _)), Some(&(highest, _))) = (cells.first(), cells.last()) else { return };
         let reach = (REACH * self.sigma).exp();
-        let first = self.grid.cell_at(self.grid.price_low(lowest) / reach);
-        let last = self.grid.cell_at(self.grid.price_low(highest + 1) * reach);
-        self.amounts.clear();
-        self.amounts.resize((last - first + 1) as usize, 0.0);
         let (floor, ceiling) = match (price, side) {
             (None, _) => (0.0, f64::INFINITY),
             (Some(price), Side::Long) => (0.0, price),
             (Some(price), Side::Short) => (price, f64::INFINITY),
         };
+        // Cells whose spreads do not meet are spread apart: what lies between them takes no memory.
+        let apart = |a: &(i64, f64), b: &(i64, f64)| {
+            self.grid.price_low(a.0 + 1) * reach < self.grid.price_low(b.0) / reach - self.grid.step()
+        };
+        let groups: Vec<&[(i64, f64)]> = cells.chunk_by(|a, b| !apart(a, b)).collect();
+        for group in groups {
+            self.spread_group(group, (floor, ceiling), reach, out);
+        }
+    }
+
+    fn spread_group(
+        &mut self,
+        cells: &[(i64, f64)],
+        (floor, ceiling): (f64, f64),
+        reach: f64,
+        out: &mut Vec<(i64, f64)>,
+    ) {
+        let (Some(&(lowest, _)), Some(&(highest, _))) = (cells.first(), cells.last()) else { return };
+        let first = self.grid.cell_at(self.grid.price_low(lowest) / reach);
+        let last = self.grid.cell_at(self.grid.price_low(highest + 1) * reach);
+        self.amounts.clear();
+        self.amounts.resize((last - first + 1) as usize, 0.0);
         for &(index, usd) in cells.iter().filter(|(_, usd)| *usd > 0.0) {
             let (low, high) = (self.grid.price_low(index), self.grid.price_low(index + 1));
-            if low / reach >= floor && high * reach <= ceiling {
-                self.learn(index);
-                if let Some(Some(known)) = self.known.get((index - self.first) as usize) {
+            if low / reach >= floor && high * reach <= ceiling && self.learn(index) {
+                if let Some(known) = self.known.get(&index) {
                     add(&mut self.amounts, first, known, usd);
                     continue;
                 }
@@ -175,26 +201,20 @@ impl Smoother {
         }
     }
 
-    /// Makes the spread of a whole cell that is cut nowhere.
-    fn learn(&mut self, index: i64) {
-        if self.known.is_empty() {
-            self.first = index;
-        } else if index < self.first {
-            let added = (self.first - index) as usize;
-            self.known.splice(0..0, std::iter::repeat_n(None, added));
-            self.first = index;
+    /// Makes the spread of a whole cell that is cut nowhere; returns whether it is known.
+    fn learn(&mut self, index: i64) -> bool {
+        if self.known.contains_key(&index) {
+            return true;
         }
-        let place = (index - self.first) as usize;
-        if place >= self.known.len() {
-            self.known.resize(place + 1, None);
+        if self.held >= MOST_HELD {
+            return false;
         }
-        if self.known[place].is_none() {
-            let mut spread = Spread::default();
-            let middle = (self.grid.price_low(index) + self.grid.price_low(index + 1)) / 2.0;
-            self.fill(&mut spread, middle, 0.0, f64::INFINITY);
-            self.held += spread.shares.capacity();
-            self.known[place] = Some(spread);
-        }
+        let mut spread = Spread::default();
+        let middle = (self.grid.price_low(index) + self.grid.price_low(index + 1)) / 2.0;
+        self.fill(&mut spread, middle, 0.0, f64::INFINITY);
+        self.held += spread.shares.capacity();
+        self.known.insert(index, spread);
+        true
     }
 
     /// Writes how a level at a price is spread over the cells around, as far as they lie between two limits.
@@ -293,6 +313,15 @@ mod tests {
             let sum: f64 = parts.iter().filter(|(i, _)| *i == index).map(|(_, usd)| usd).sum();
             assert!((usd - sum).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn far_cells_take_no_memory_between_them() {
+        let mut smoother = Smoother::new(Grid::new(0.01), 0.0001);
+        let mut out = Vec::new();
+        smoother.spread(Side::Short, Some(1.0), &[(200, 1.0), (10_000_000, 2.0)], &mut out);
+        assert!((total(&out) - 3.0).abs() < 1e-12);
+        assert!(smoother.amounts.capacity() < 100_000, "{}", smoother.amounts.capacity());
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub static SPEC: Spec = Spec {
               LIMIT 10",
 };
 
+/// Cells over which one level may be spread. The book's own have at most a few hundred.
+const MOST_CELLS: f64 = 20_000.0;
+
 /// The function.
 #[derive(Debug)]
 pub struct LiqSmooth;
@@ -184,6 +187,17 @@ impl Kernel {
             self.keys.insert(key.clone(), Smoother::new(grid, sigma));
         }
         let Some(smoother) = self.keys.get_mut(key) else { return Ok(()) };
+        let highest = frame.cells.iter().fold(0.0, |highest: f64, cell| highest.max(cell.high));
+        if smoother.reach(highest) > MOST_CELLS {
+            return exec_err!(
+                "{}: the cells of ({key}, {}) are {} high, too fine for a bandwidth of {sigma}: a level would be spread over \
+                 {:.0} cells, at most {MOST_CELLS} are allowed",
+                SPEC.name,
+                time_text(frame.ts),
+                smoother.grid().step(),
+                smoother.reach(highest)
+            );
+        }
         let price = frame.price;
         let by_group = |a: &PriceCell, b: &PriceCell| {
             let leverage = |cell: &PriceCell| cell.leverage.unwrap_or(0.0);

@@ -128,7 +128,7 @@ pub static SPEC: Spec = Spec {
                 high: f64::MAX,
                 words: "zero or a positive number",
             }),
-            fallback: Fallback::Value("0.85"),
+            fallback: Fallback::Value("1"),
             unit: "× mean exposure",
             doc: "exposure from which a band is crowded; the mean is of the bands that are not passed",
         },
@@ -158,7 +158,7 @@ impl TableFunction for StopZones {
             entry_price,
             max_loss: arguments.number("max_loss")?.unwrap_or(0.05),
             bands: arguments.whole_number("bands")?.unwrap_or(20),
-            threshold: arguments.number("threshold")?.unwrap_or(0.85),
+            threshold: arguments.number("threshold")?.unwrap_or(1.0),
         };
         let bad_rows = BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error"));
         let map =
