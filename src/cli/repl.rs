@@ -424,8 +424,7 @@ fn specs() -> impl Iterator<Item = &'static Spec> {
 }
 
 fn functions() -> String {
-    let rows: Vec<Vec<String>> =
-        specs().map(|spec| vec![spec.name.to_owned(), spec.summary.to_owned()]).collect();
+    let rows: Vec<Vec<String>> = specs().map(|spec| vec![spec.name.to_owned(), spec.summary.to_owned()]).collect();
     aligned(&rows)
 }
 

@@ -129,12 +129,7 @@ impl WindowUDFImpl for Window {
             if Kind::Number.accepts(found) {
                 Ok(Kind::Number.data_type())
             } else {
-                plan_err!(
-                    "{}: '{}' must be {}, was {found}",
-                    self.spec.name,
-                    parameter.name,
-                    Kind::Number.expected()
-                )
+                plan_err!("{}: '{}' must be {}, was {found}", self.spec.name, parameter.name, Kind::Number.expected())
             }
         });
         coerced.collect()
