@@ -44,7 +44,7 @@ SELECT
   mean_111 / twice_mean_350 AS pi_cycle,
   last_halving,
   -- From 0 at a halving to 1 four years after it.
-  date_part('epoch', map.ts - last_halving) / (1461 * 86400.0) AS cycle_position,
+  (date_part('epoch', map.ts) - date_part('epoch', last_halving)) / (1461 * 86400.0) AS cycle_position,
   above_usd,
   below_usd,
   above_usd / (above_usd + below_usd) AS share_above

@@ -42,7 +42,7 @@ SELECT
   count(*) AS liquidations,
   sum(notional_usd) AS notional_usd,
   max(notional_usd) AS largest_usd,
-  date_part('epoch', max(ts) - min(ts)) AS seconds,
+  round(date_part('epoch', max(ts)) - date_part('epoch', min(ts)), 3) AS seconds,
   min(coalesce(price, bankruptcy_price)) AS price_low,
   max(coalesce(price, bankruptcy_price)) AS price_high
 FROM numbered
