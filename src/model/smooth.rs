@@ -20,7 +20,7 @@
 //! Vendors sell three models too and document none of them; these are named for what they do, and their values are not
 //! comparable with anybody's, nor with each other's.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::grid::{Cell, Grid};
 use super::parameters::Parameters;
@@ -104,7 +104,7 @@ pub struct Smoother {
     grid: Grid,
     sigma: f64,
     /// Spreads of cells too far from the price to be cut, which never change.
-    known: HashMap<i64, Spread>,
+    known: BTreeMap<i64, Spread>,
     /// How many shares they hold.
     held: usize,
     /// The spread of a cell near the price.
@@ -115,7 +115,7 @@ pub struct Smoother {
 impl Smoother {
     /// Makes a smoother for cells of a grid; `sigma` is in ln(price).
     pub fn new(grid: Grid, sigma: f64) -> Smoother {
-        Smoother { grid, sigma, known: HashMap::new(), held: 0, near: Spread::default(), amounts: Vec::new() }
+        Smoother { grid, sigma, known: BTreeMap::new(), held: 0, near: Spread::default(), amounts: Vec::new() }
     }
 
     /// Returns the grid.
@@ -125,7 +125,7 @@ impl Smoother {
 
     /// Returns the bytes held.
     pub fn memory(&self) -> usize {
-        self.known.capacity() * size_of::<(i64, Spread)>()
+        self.known.len() * size_of::<(i64, Spread)>()
             + (self.held + self.near.shares.capacity() + self.amounts.capacity()) * size_of::<f64>()
     }
 
