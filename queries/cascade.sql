@@ -6,6 +6,7 @@
 -- $scale text = 'expected'  expected: as much as realised feeds report; book: as if everybody stayed
 
 SELECT
+  max(ts) AS ts,
   shock,
   first_value(side ORDER BY step) AS side,
   first_value(price_from ORDER BY step) AS price,
@@ -13,6 +14,8 @@ SELECT
   last_value(price_to ORDER BY step) / first_value(price_from ORDER BY step) - 1 AS move,
   max(cumulative_usd) AS liquidated_usd,
   max(amplification) AS largest_amplification,
+  -- A step sets off a larger one.
+  max(amplification) > 1 AS runs_away,
   max(step) AS steps
 FROM liq_cascade(
   liq_map(liq_bars(candles, open_interest => open_interest), at => $at, scale => $scale),

@@ -7,7 +7,7 @@
 -- $symbol text = 'BTCUSDT'  which pair
 -- $at timestamp = NULL  as of which instant; NULL is the last frame
 -- $min_share number = 0.03  a pool is large from this share of what stands on its side
--- $min_distance number = 0.005  pools nearer to the price than this fraction are passed over
+-- $min_distance number = 0.005  exits nearer to the price than this fraction are passed over
 -- $max_distance number = 0.15  how far from the price, as a fraction
 -- $exits number = 3  how many pools ahead
 
@@ -22,10 +22,13 @@ WITH edges AS (
   WHERE exchange = $exchange AND symbol = $symbol AND (ts <= $at OR $at IS NULL)
   QUALIFY ts = max(ts) OVER ()
 ),
-large AS (
+exits AS (
   SELECT *, row_number() OVER (PARTITION BY side ORDER BY abs(near_edge - price)) AS nth
   FROM edges
   WHERE abs(near_edge - price) >= $min_distance * price
+),
+nearest AS (
+  SELECT * FROM edges QUALIFY row_number() OVER (PARTITION BY side ORDER BY abs(near_edge - price)) = 1
 ),
 plans AS (
   SELECT
@@ -38,8 +41,8 @@ plans AS (
     ahead.price,
     ahead.notional_usd AS exit_pool_usd,
     behind.notional_usd AS swept_usd
-  FROM large AS ahead
-  JOIN large AS behind ON behind.side <> ahead.side AND behind.nth = 1
+  FROM exits AS ahead
+  JOIN nearest AS behind ON behind.side <> ahead.side
   CROSS JOIN (VALUES ('now'), ('after sweep')) AS entries (entry)
   WHERE ahead.nth <= $exits
 )

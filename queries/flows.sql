@@ -1,4 +1,5 @@
--- What did each day open, close and sweep, and what stood at its end?
+-- What did each day open, close and sweep, and what stood at its end? USD are at liquidation prices, so that of equal sizes
+-- the shorts, which are liquidated higher, are more.
 -- $exchange text = 'binance'  which exchange
 -- $symbol text = 'BTCUSDT'  which pair
 -- $from timestamp = '2026-02-15'  first day

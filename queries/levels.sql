@@ -1,4 +1,5 @@
--- What became of the positions that were opened, by leverage: liquidated, closed, or still open?
+-- What became of the positions that were opened, by leverage: liquidated, closed, or still open? USD are at liquidation
+-- prices: equal sizes are more on the short side.
 -- $exchange text = 'binance'  which exchange
 -- $symbol text = 'BTCUSDT'  which pair
 -- $at timestamp = '2026-02-01'  as of which instant

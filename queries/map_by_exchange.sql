@@ -1,7 +1,7 @@
 -- What stands now, by price and exchange, with the cumulative long and short curves of all?
 -- $symbol text = 'BTCUSDT'  which pair
 -- $at timestamp = NULL  instant of the maps; NULL is after the last bar
--- $price_step number = 200  height of a price cell, the same on every exchange
+-- $price_step number = NULL  height of a price cell; NULL is 0.1 % of the first price of the exchange
 -- $max_distance number = 0.1  how far from the price, as a fraction
 
 SELECT

@@ -2,7 +2,7 @@
 -- $exchange text = 'binance'  which exchange
 -- $symbol text = 'BTCUSDT'  which pair
 -- $side text = 'long'  side of my position
--- $entry_price number = 83000  my entry
+-- $entry_price number = NULL  my entry; NULL is the current price
 -- $leverage number = 20  my leverage, margin isolated
 -- $at timestamp = NULL  instant of the map; NULL is after the last bar
 
@@ -16,11 +16,11 @@ WITH cells AS (
     notional_usd / max(notional_usd) OVER () AS intensity,
     cume_dist() OVER (ORDER BY notional_usd) AS percentile,
     -- The rate of the exchange's first bracket as known last, else 0.4 %.
-    liq_price_at_leverage($side, $entry_price, $leverage, coalesce((
+    liq_price_at_leverage($side, coalesce($entry_price, price), $leverage, coalesce((
       SELECT last_value(maintenance_margin_rate ORDER BY known_since) FROM leverage_tiers
       WHERE exchange = $exchange AND symbol = $symbol AND floor = 0), 0.004)) AS mine
   FROM liq_map(liq_bars(candles, open_interest => open_interest), at => $at)
-  WHERE exchange = $exchange AND symbol = $symbol AND side = $side
+  WHERE exchange = $exchange AND symbol = $symbol AND side = lower($side)
 ),
 found AS (
   SELECT
@@ -34,7 +34,7 @@ found AS (
     coalesce(sum(percentile) FILTER (WHERE mine >= price_low AND mine < price_high), 0) AS percentile,
     -- Cells nearer to the price, and of the own one its share.
     sum(notional_usd * least(1, greatest(0,
-      CASE $side WHEN 'long' THEN price_high - mine ELSE mine - price_low END / (price_high - price_low))))
+      CASE lower($side) WHEN 'long' THEN price_high - mine ELSE mine - price_low END / (price_high - price_low))))
       AS liquidated_before_usd
   FROM cells
   GROUP BY ts, price, mine
@@ -43,7 +43,7 @@ SELECT
   *,
   CASE
     WHEN liquidation_price IS NULL THEN 'no price liquidates it'
-    WHEN CASE $side WHEN 'long' THEN distance >= 0 ELSE distance <= 0 END THEN 'gone: price is beyond it'
+    WHEN CASE lower($side) WHEN 'long' THEN distance >= 0 ELSE distance <= 0 END THEN 'gone: price is beyond it'
     WHEN abs(distance) > 0.5 THEN 'farther than the map reaches'
     WHEN percentile = 0 THEN 'empty: nothing stands here'
     WHEN percentile > 0.75 THEN 'hot: among the fullest quarter of the cells of the side'

@@ -13,6 +13,7 @@ SELECT
   pool_id,
   price_low,
   price_high,
+  peak_price,
   distance,
   notional_usd,
   share,

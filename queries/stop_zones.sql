@@ -3,7 +3,7 @@
 -- $symbol text = 'BTCUSDT'  which pair
 -- $at timestamp = NULL  instant of the map; NULL is after the last bar
 -- $side text = 'long'  side of my position
--- $entry_price number = 83000  my entry
+-- $entry_price number = NULL  my entry; NULL is the current price
 -- $max_loss number = 0.05  largest loss, as a fraction of the entry
 -- $bands number = 20  how many bands
 

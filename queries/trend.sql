@@ -24,7 +24,12 @@ SELECT
   exchange,
   symbol,
   close,
-  CASE WHEN slope > 0 AND close > ema THEN 'up' WHEN slope < 0 AND close < ema THEN 'down' ELSE 'turning' END AS trend,
+  CASE
+    WHEN slope IS NULL THEN NULL
+    WHEN slope > 0 AND close > ema THEN 'up'
+    WHEN slope < 0 AND close < ema THEN 'down'
+    ELSE 'turning'
+  END AS trend,
   slope AS slope_per_bar,
   (close - ema) / atr AS atrs_from_ema,
   atr / close AS atr_share,

@@ -167,11 +167,13 @@ impl Smoother {
         self.amounts.resize((last - first + 1) as usize, 0.0);
         for &(index, usd) in cells.iter().filter(|(_, usd)| *usd > 0.0) {
             let (low, high) = (self.grid.price_low(index), self.grid.price_low(index + 1));
-            if low / reach >= floor && high * reach <= ceiling && self.learn(index) {
-                if let Some(known) = self.known.get(&index) {
-                    add(&mut self.amounts, first, known, usd);
-                    continue;
-                }
+            if low / reach >= floor
+                && high * reach <= ceiling
+                && self.learn(index)
+                && let Some(known) = self.known.get(&index)
+            {
+                add(&mut self.amounts, first, known, usd);
+                continue;
             }
             let mut near = std::mem::take(&mut self.near);
             let middle = (low.clamp(floor, ceiling) + high.clamp(floor, ceiling)) / 2.0;

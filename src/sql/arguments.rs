@@ -131,6 +131,8 @@ impl<'a> Arguments<'a> {
         let ParameterKind::Number(limits) = self.parameter(name).kind else { return self.refuse(name, &value) };
         match as_number(value) {
             Some(number) if limits.allow(number) => Ok(Some(number)),
+            // A number within the limits that is written as text would read as if it were refused for its value.
+            _ if value.try_as_str().is_some() => self.refuse(name, &format!("the text {}", Shown(value))),
             _ => self.refuse(name, &Shown(value)),
         }
     }

@@ -42,6 +42,13 @@ impl RelationPlanner for NamedArguments {
         };
         let name = context.object_name_to_table_reference(name)?;
         let Some(spec) = self.specs.get(name.table()).copied() else {
+            // Of a mistyped name the engine would plan the arguments first, and blame the functions in them.
+            if let Some(nearest) = super::nearest(name.table(), self.specs.keys().copied())
+                && let Err(error) = context.context_provider().get_table_function_source(name.table(), vec![])
+                && error.message().contains("not found")
+            {
+                return plan_err!("table function '{}' not found, did you mean '{nearest}'?", name.table());
+            }
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let (arguments, alias) = match relation {

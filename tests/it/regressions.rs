@@ -173,3 +173,19 @@ fn calls_with_different_arguments_are_different() {
         assert_eq!(query(&context, &together).await, vec![expected]);
     });
 }
+
+#[test]
+fn a_mistyped_function_is_named_and_not_the_one_in_its_arguments() {
+    with_large_stack(|| async {
+        let context = session(1).await;
+        for (sql, said) in [
+            ("liq_smoth(liq_heatmap(candles))", "table function 'liq_smoth' not found, did you mean 'liq_smooth'?"),
+            ("liq_mpa(candles)", "table function 'liq_mpa' not found, did you mean 'liq_map'?"),
+        ] {
+            let error = context.sql(&format!("SELECT * FROM {sql}")).await.unwrap_err();
+            assert_eq!(message(&error), said);
+        }
+        // The engine's own functions stay its own.
+        assert_eq!(query(&context, "SELECT count(*) FROM generate_series(1, 3)").await, [["3"]]);
+    });
+}

@@ -33,7 +33,7 @@ use crate::sql::bars::{BadRows, Defect, Judge, Rows as BarRows};
 use crate::sql::bounds::TimeBounds;
 use crate::sql::closed_bars::{BAR_COLUMNS, ClosedBars};
 use crate::sql::exec::{Arrival, Keeps, Operator, Reading, Run, Start, Step};
-use crate::sql::frames::{FrameCell, Frames};
+use crate::sql::frames::{FrameCell, Frames, frame_time};
 use crate::sql::keys::{Key, Keyed};
 use crate::sql::model_settings::{ON_BAD_ROWS, keyed_by_market, length_text};
 use crate::sql::provider::{FunctionTable, Input, Wanted};
@@ -260,11 +260,8 @@ impl Operator for Confirmations {
         // Earlier frames are the cases that are counted; without bars each frame stands by itself.
         let from = if self.horizon.is_some() { None } else { wanted.from };
         let funding = from.map(|from| from.saturating_sub(self.tolerance));
-        vec![
-            TimeBounds { from, to: wanted.to },
-            TimeBounds { from: funding, to: wanted.to },
-            TimeBounds { from: None, to: wanted.to },
-        ]
+        let to = frame_time(wanted).to;
+        vec![TimeBounds { from, to }, TimeBounds { from: funding, to }, TimeBounds { from: None, to }]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {

@@ -65,7 +65,11 @@ pub static SPEC: Spec = Spec {
     name: "liq_cascade",
     summary: "What a shock of the price sets off: forced orders that move the price, step by step",
     parameters: &[
-        MAP_PARAMETER,
+        Parameter {
+            doc: "rows of liq_map(…, scale => 'expected') or of a heatmap; the scale 'book' holds several times what is \
+                  liquidated in fact, and runs away",
+            ..MAP_PARAMETER
+        },
         Parameter {
             name: "depth_usd_per_pct",
             kind: ParameterKind::Number(Limits::POSITIVE),
@@ -78,8 +82,8 @@ pub static SPEC: Spec = Spec {
             kind: ParameterKind::NumberList(Limits {
                 low: -1.0,
                 low_included: false,
-                high: 10.0,
-                words: "a fraction above -1, at most 10, not 0",
+                high: 1.0,
+                words: "a fraction above -1, at most 1, not 0",
             }),
             fallback: Fallback::Value("-0.02"),
             unit: "fraction of price",

@@ -36,7 +36,7 @@ use crate::sql::bars::{BadRows, Judge};
 use crate::sql::bounds::TimeBounds;
 use crate::sql::closed_bars::{BAR_COLUMNS, ClosedBars};
 use crate::sql::exec::{Arrival, Keeps, Operator, Reading, Run, Start, Step};
-use crate::sql::frames::{FRAME_COLUMNS, Frames, HEATMAP_PARAMETER};
+use crate::sql::frames::{FRAME_COLUMNS, Frames, HEATMAP_PARAMETER, frame_time};
 use crate::sql::keys::Key;
 use crate::sql::model_settings::{ON_BAD_ROWS, keyed_by_market, length_text};
 use crate::sql::provider::{FunctionTable, Input, Wanted};
@@ -194,7 +194,7 @@ impl Operator for PoolsOperator {
     }
 
     fn input_time(&self, wanted: &TimeBounds) -> Vec<TimeBounds> {
-        vec![TimeBounds { from: None, to: wanted.to }; 2]
+        vec![TimeBounds { from: None, to: frame_time(wanted).to }; 2]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {

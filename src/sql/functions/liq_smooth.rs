@@ -9,7 +9,7 @@
 //!   ─────█──────┤ price  ─►  ──────────┤ price        the area is the same, and none of it crosses the price
 //! ```
 //!
-//! `precise` gives the cells back as they are, `zones` spreads by 0.25 %, `deep` by 1 %; `bandwidth` says another width.
+//! `zones`, the default, spreads by 0.25 %, `deep` by 1 %, `precise` gives the cells back as they are; `bandwidth` says another width.
 //! The parameters of a book belong to the functions that estimate one: `liq_heatmap(…, model => 'deep')` also changes those.
 //! For `zones` both ways give the same rows.
 //!
@@ -33,7 +33,7 @@ use crate::sql::arguments::Arguments;
 use crate::sql::bars::{BadRows, Judge};
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start, time_text};
-use crate::sql::frames::{FRAME_COLUMNS, FrameKernel, FrameRun, Frames, HEATMAP_PARAMETER};
+use crate::sql::frames::{FRAME_COLUMNS, FrameKernel, FrameRun, Frames, HEATMAP_PARAMETER, frame_time};
 use crate::sql::keys::Key;
 use crate::sql::model_settings::{ON_BAD_ROWS, keyed_by_market};
 use crate::sql::provider::{FunctionTable, Input, Wanted};
@@ -59,7 +59,11 @@ pub static SPEC: Spec = Spec {
     summary: "A heatmap or map smoothed along the price: exact levels become broad areas",
     parameters: &[
         HEATMAP_PARAMETER,
-        MODEL,
+        Parameter {
+            fallback: Fallback::Value("'zones'"),
+            doc: "how wide: not at all, 0.25 % or 1 % in ln price",
+            ..MODEL
+        },
         Parameter {
             name: "bandwidth",
             kind: ParameterKind::Number(Limits {
@@ -75,8 +79,7 @@ pub static SPEC: Spec = Spec {
         ON_BAD_ROWS,
     ],
     returns: Returns::Columns(COLUMNS),
-    example: "SELECT * FROM liq_smooth(liq_bucket(positions, 200, INTERVAL '1 hour', prices => candles), model => 'zones') \
-              LIMIT 10",
+    example: "SELECT * FROM liq_smooth(liq_bucket(positions, 200, INTERVAL '1 hour', prices => candles)) LIMIT 10",
 };
 
 /// Cells over which one level may be spread. The book's own have at most a few hundred.
@@ -92,7 +95,7 @@ impl TableFunction for LiqSmooth {
     }
 
     fn bind(&self, arguments: &Arguments<'_>, _session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
-        let model = arguments.choice("model")?.and_then(Model::from_name).unwrap_or_default();
+        let model = arguments.choice("model")?.and_then(Model::from_name).unwrap_or(Model::Zones);
         let bandwidth = arguments.number("bandwidth")?;
         if bandwidth.is_some() && model == Model::Precise {
             return plan_err!(
@@ -145,7 +148,7 @@ impl Operator for Smooth {
 
     fn input_time(&self, wanted: &TimeBounds) -> Vec<TimeBounds> {
         // Each frame is smoothed by itself.
-        vec![*wanted]
+        vec![frame_time(wanted)]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {

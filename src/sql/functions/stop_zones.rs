@@ -92,7 +92,7 @@ pub static SPEC: Spec = Spec {
                 words: "a positive number, at most 1e12",
                 ..Limits::POSITIVE
             }),
-            fallback: Fallback::Required,
+            fallback: Fallback::Derived("the current price of each frame"),
             unit: "quote per base",
             doc: "entry of your position",
         },
@@ -149,13 +149,13 @@ impl TableFunction for StopZones {
     }
 
     fn bind(&self, arguments: &Arguments<'_>, _session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
-        let side = arguments.choice("side")?.and_then(Side::from_name);
-        let (Some(side), Some(entry_price)) = (side, arguments.number("entry_price")?) else {
-            return internal_err!("{}: 'side' and 'entry_price' are required", SPEC.name);
+        let Some(side) = arguments.choice("side")?.and_then(Side::from_name) else {
+            return internal_err!("{}: 'side' is required", SPEC.name);
         };
+        let entry_price = arguments.number("entry_price")?;
         let range = StopRange {
             side,
-            entry_price,
+            entry_price: entry_price.unwrap_or(0.0),
             max_loss: arguments.number("max_loss")?.unwrap_or(0.05),
             bands: arguments.whole_number("bands")?.unwrap_or(20),
             threshold: arguments.number("threshold")?.unwrap_or(1.0),
@@ -163,13 +163,15 @@ impl TableFunction for StopZones {
         let bad_rows = BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error"));
         let map =
             Input { parameter: "map", relation: arguments.relation("map")?, wanted: Wanted::Columns(FRAME_COLUMNS) };
-        Ok(Arc::new(FunctionTable::new(Arc::new(StopOperator { range, bad_rows }), vec![map])))
+        Ok(Arc::new(FunctionTable::new(Arc::new(StopOperator { range, entry_price, bad_rows }), vec![map])))
     }
 }
 
 #[derive(Debug, Clone)]
 struct StopOperator {
     range: StopRange,
+    /// `None` for the current price of each frame.
+    entry_price: Option<f64>,
     bad_rows: BadRows,
 }
 
@@ -185,7 +187,7 @@ impl Operator for StopOperator {
     fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("side", self.range.side.name().to_owned()),
-            ("entry_price", self.range.entry_price.to_string()),
+            ("entry_price", self.entry_price.map_or_else(|| "current price".to_owned(), |price| price.to_string())),
             ("max_loss", self.range.max_loss.to_string()),
             ("bands", self.range.bands.to_string()),
             ("threshold", self.range.threshold.to_string()),
@@ -211,6 +213,7 @@ impl Operator for StopOperator {
         let kernel = StopKernel {
             judge,
             range: self.range,
+            entry_price: self.entry_price,
             wanted: start.wanted,
             bands: start.counter("bands"),
             crowded: start.counter("crowded"),
@@ -225,6 +228,7 @@ impl Operator for StopOperator {
 struct StopKernel {
     judge: Judge,
     range: StopRange,
+    entry_price: Option<f64>,
     wanted: TimeBounds,
     bands: Count,
     crowded: Count,
@@ -237,13 +241,14 @@ impl FrameKernel for StopKernel {
             return Ok(());
         }
         let Some(price) = known_price(&self.judge, key, frame)? else { return Ok(()) };
-        let zones = stop_zones(frame, price, &self.range);
+        let range = StopRange { entry_price: self.entry_price.unwrap_or(price), ..self.range };
+        let zones = stop_zones(frame, price, &range);
         let n = zones.len();
         rows.time(0, frame.ts, n);
         rows.text(1, &key.exchange, n);
         rows.text(2, &key.symbol, n);
         rows.text(3, self.range.side.name(), n);
-        rows.number_n(4, self.range.entry_price, n);
+        rows.number_n(4, range.entry_price, n);
         rows.number_n(5, price, n);
         rows.numbers(6, zones.iter().map(|zone| zone.low));
         rows.numbers(7, zones.iter().map(|zone| zone.high));
