@@ -31,7 +31,7 @@
 //!   before it is over, or where no bar tells that it is over for as long again, both reversals are not known. So what is
 //!   said of a run depends on bars that open no later than [`Rule::reach`] after it began, and no row waits longer.
 //!
-//! Invariant: nothing depends on how the bars were cut into batches, and mean and deviation do not drift (see [`Window`]).
+//! Invariant: nothing depends on how the bars were cut into batches, and mean and deviation do not drift (see `Window`).
 
 use std::collections::VecDeque;
 

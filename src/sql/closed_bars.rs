@@ -49,7 +49,7 @@ pub struct ClosedBars {
     arrival: Arrival,
     held: Keyed<State>,
     current: Option<Key>,
-    keep: i64,
+    keep: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -77,13 +77,19 @@ impl State {
 }
 
 impl ClosedBars {
-    /// Starts to read an input. Of keys that nobody has asked for yet, bars that closed within `keep` milliseconds
-    /// before the last instant asked for are kept.
+    /// Starts to read an input. With `keep`, bars that closed longer than so many milliseconds before the last instant
+    /// asked for are dropped, of any key. Without, only those are of keys that nobody has asked for yet.
     ///
     /// # Errors
     ///
     /// The schema lacks a column or has one of a wrong type.
-    pub fn try_new(parameter: &str, schema: &Schema, judge: Judge, arrival: Arrival, keep: i64) -> Result<ClosedBars> {
+    pub fn try_new(
+        parameter: &str,
+        schema: &Schema,
+        judge: Judge,
+        arrival: Arrival,
+        keep: Option<i64>,
+    ) -> Result<ClosedBars> {
         let stream = Stream::try_new(judge.function(), parameter, BAR_COLUMNS, schema, judge, arrival)?;
         Ok(ClosedBars { stream, arrival, held: Keyed::default(), current: None, keep })
     }
@@ -111,8 +117,8 @@ impl ClosedBars {
         {
             self.held.remove(place);
         }
-        let (held, oldest) = (&mut self.held, ts.saturating_sub(self.keep));
-        self.stream.read_to(key, ts, |judge, rows, row, _| take(held, judge, rows, row, oldest))
+        let (held, keep, oldest) = (&mut self.held, self.keep, ts.saturating_sub(self.keep.unwrap_or(0)));
+        self.stream.read_to(key, ts, |judge, rows, row, _| take(held, judge, rows, row, (keep.is_some(), oldest)))
     }
 
     /// Hands over the bars of a key that have closed by an instant which was reached, oldest first.
@@ -138,7 +144,13 @@ impl ClosedBars {
     }
 }
 
-fn take(held: &mut Keyed<State>, judge: &Judge, rows: &Rows, row: usize, oldest: i64) -> Result<()> {
+fn take(
+    held: &mut Keyed<State>,
+    judge: &Judge,
+    rows: &Rows,
+    row: usize,
+    (of_any_key, oldest): (bool, i64),
+) -> Result<()> {
     let bar = match rows.candle(row) {
         Ok(bar) => bar,
         Err(defect) => return judge.judge(&defect),
@@ -149,7 +161,7 @@ fn take(held: &mut Keyed<State>, judge: &Judge, rows: &Rows, row: usize, oldest:
     let last = state.last.map(|(last, _)| last.ts);
     if judge.check_order(exchange, symbol, bar.ts, last, None)? {
         state.take(bar);
-        if !state.asked {
+        if of_any_key || !state.asked {
             while state.closed.front().is_some_and(|bar| bar.closed < oldest) {
                 state.closed.pop_front();
             }

@@ -270,7 +270,7 @@ impl Operator for Confirmations {
             Stream::try_new(SPEC.name, parameter, columns, &start.schemas[input], judge.clone(), start.arrival)
         };
         let bars = match self.horizon {
-            Some(_) => Some(ClosedBars::try_new("bars", &start.schemas[2], judge.clone(), start.arrival, 0)?),
+            Some(_) => Some(ClosedBars::try_new("bars", &start.schemas[2], judge.clone(), start.arrival, None)?),
             None => None,
         };
         Ok(Box::new(ConfirmationsRun {

@@ -200,7 +200,7 @@ impl Operator for PoolsOperator {
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
         let judge = Judge::new(SPEC.name, self.bad_rows, start.counter("bad_rows"));
         let bars = match start.schemas.get(1) {
-            Some(schema) => Some(ClosedBars::try_new("bars", schema, judge.clone(), start.arrival, HISTORY)?),
+            Some(schema) => Some(ClosedBars::try_new("bars", schema, judge.clone(), start.arrival, Some(HISTORY))?),
             None => None,
         };
         Ok(Box::new(PoolsRun {
