@@ -304,7 +304,13 @@ impl Levels {
             .iter()
             .map(|tier| tier.retiring.capacity() + tier.nearest.iter().map(BinaryHeap::capacity).sum::<usize>())
             .sum();
+        let thinned = if self.wick_retention > 0.0 {
+            self.store.iter().flatten().map(|cohort| cohort.thinned.capacity()).sum()
+        } else {
+            0
+        };
         heaps * size_of::<Entry>()
+            + thinned * size_of::<Thinned>()
             + self.store.capacity() * size_of::<Option<Cohort>>()
             + self.finished.capacity() * size_of::<Level>()
             + self.free.capacity() * size_of::<usize>()

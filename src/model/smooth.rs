@@ -153,6 +153,13 @@ impl Smoother {
         }
     }
 
+    /// Returns over how many cells the cells of one side would be spread, at most.
+    pub fn extent(&self, cells: &[(i64, f64)]) -> f64 {
+        let (Some((lowest, _)), Some((highest, _))) = (cells.first(), cells.last()) else { return 0.0 };
+        let reach = self.reach(self.grid.price_low(highest + 1));
+        ((highest - lowest) as f64 + reach).min(cells.len() as f64 * reach)
+    }
+
     fn spread_group(
         &mut self,
         cells: &[(i64, f64)],
@@ -223,7 +230,8 @@ impl Smoother {
     fn fill(&self, spread: &mut Spread, middle: f64, floor: f64, ceiling: f64) {
         let reach = (REACH * self.sigma).exp();
         let centre = middle.ln();
-        let first = self.grid.cell_at((middle / reach).max(floor));
+        // A grid that begins above zero has no cell below its first.
+        let first = self.grid.cell_at((middle / reach).max(floor)).max(0);
         let last = self.grid.cell_at((middle * reach).min(ceiling));
         let below = |price: f64| libm::erf((price.ln() - centre) / (self.sigma * std::f64::consts::SQRT_2));
         spread.first = first;

@@ -30,7 +30,10 @@ impl PriceCell {
     /// Tells in which order cells are emitted: longs first, each side by rising price, then by leverage.
     pub fn order(&self, other: &PriceCell) -> Ordering {
         let leverage = |cell: &PriceCell| cell.leverage.unwrap_or(0.0);
-        self.side.cmp(&other.side).then(self.low.total_cmp(&other.low)).then(leverage(self).total_cmp(&leverage(other)))
+        self.side
+            .cmp(&other.side)
+            .then(self.low.total_cmp(&other.low).then(self.high.total_cmp(&other.high)))
+            .then(leverage(self).total_cmp(&leverage(other)))
     }
 
     /// Returns the part of the cell on its side's own side of the price; empty (low = high) if the cell only touches it.
@@ -83,7 +86,7 @@ impl Snapshot {
     /// Adds up the leverages: afterwards each side has one cell a place, without empty ones. The cells must be sorted.
     pub fn join_leverages(&mut self) {
         self.cells.dedup_by(|next, kept| {
-            let same = next.side == kept.side && next.low == kept.low;
+            let same = next.side == kept.side && next.low == kept.low && next.high == kept.high;
             if same {
                 kept.usd += next.usd;
                 kept.leverage = None;

@@ -139,9 +139,12 @@ pub fn stop_zones(snapshot: &Snapshot, price: f64, range: &StopRange) -> Vec<Sto
         .collect();
     let mut standing: Vec<&mut StopZone> = zones.iter_mut().filter(|zone| zone.verdict != Verdict::Passed).collect();
     let total: f64 = standing.iter().map(|zone| zone.exposure_usd).sum();
-    let crowd = range.threshold * total / standing.len().max(1) as f64;
+    // Bands of one exposure differ by rounding: what differs by less than a billionth of all is equal.
+    let rounding = 1e-9 * total;
+    let crowd = range.threshold * total / standing.len().max(1) as f64 - rounding;
+    let rounded = |zone: &StopZone| if total > 0.0 { (zone.exposure_usd / rounding).round() } else { 0.0 };
     // A stable sort: of equal bands the one nearer to the entry stays first.
-    standing.sort_by(|a, b| a.exposure_usd.total_cmp(&b.exposure_usd));
+    standing.sort_by(|a, b| rounded(a).total_cmp(&rounded(b)));
     for (place, zone) in standing.into_iter().enumerate() {
         zone.rank = Some(place + 1);
         zone.share = (total > 0.0).then(|| zone.exposure_usd / total);
@@ -169,6 +172,14 @@ mod tests {
         let mut snapshot = Snapshot { ts: 0, price: Some(price), cells: cells.to_vec() };
         snapshot.sort();
         stop_zones(&snapshot, price, range)
+    }
+
+    #[test]
+    fn bands_that_hold_the_same_are_judged_the_same() {
+        let range = StopRange { side: Side::Long, entry_price: 82_345.6, max_loss: 0.07, bands: 20, threshold: 1.0 };
+        let zones = run(&[cell(Side::Long, 70_000.0, 82_345.6, 1_234_567.0)], 82_345.6, &range);
+        assert!(zones.iter().all(|zone| zone.verdict == Verdict::Crowded));
+        assert!(zones.iter().map(|zone| zone.rank).eq((1..=20).map(Some)));
     }
 
     /// Bands of a long from 100: [99, 100], [98, 99], [97, 98], [96, 97].

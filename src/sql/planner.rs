@@ -5,6 +5,7 @@
 //! that binding understands: a name stays a name, a subquery, a CTE or a nested call becomes a plan.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, Result, ScalarValue, Spans, TableReference, plan_datafusion_err, plan_err};
@@ -96,14 +97,11 @@ impl RelationPlanner for NamedArguments {
     }
 }
 
-/// Returns a number that differs between calls with different arguments (FNV-1a over them, plans as they are displayed).
+/// Returns a number that differs between calls with different arguments: plans and constants are hashed whole.
 fn fingerprint(expressions: &[Expr]) -> u64 {
-    let text = expressions.iter().map(|expression| match expression {
-        Expr::ScalarSubquery(subquery) => subquery.subquery.display_indent_schema().to_string(),
-        other => format!("{other:?}"),
-    });
-    text.flat_map(|text| text.into_bytes().into_iter().chain([0]))
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut hasher = DefaultHasher::new();
+    expressions.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Puts the arguments of a call in the order of the declaration, NULL where one is not given.

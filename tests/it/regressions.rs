@@ -168,6 +168,15 @@ fn calls_with_different_arguments_are_different() {
         for count in &counts {
             expected.push(query(&context, count).await[0][0].clone());
         }
+        // Rows that a plan does not display tell them apart too.
+        let sum = |last: u32| {
+            let rows = format!("(VALUES (1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, {last})) AS v (i, volume)");
+            let candle = "to_timestamp_seconds(1767225600 + 60 * i) AS ts, 'a' AS exchange, 'B' AS symbol, 1 AS open, \
+                          1 AS high, 1 AS low, 1 AS close";
+            format!("SELECT sum(volume) FROM to_candles((SELECT {candle}, volume FROM {rows}), INTERVAL '1 day')")
+        };
+        let found = query(&context, &format!("SELECT ({}) AS one, ({}) AS two", sum(1), sum(500))).await;
+        assert_eq!(found, [["7.0", "506.0"]]);
         let [hours, days, none] = counts;
         let together = format!("SELECT ({hours}) AS hours, ({days}) AS days, ({none}) AS none");
         assert_eq!(query(&context, &together).await, vec![expected]);

@@ -72,7 +72,12 @@ pub static SPEC: Spec = Spec {
         },
         Parameter {
             name: "depth_usd_per_pct",
-            kind: ParameterKind::Number(Limits::POSITIVE),
+            kind: ParameterKind::Number(Limits {
+                low: 1e-6,
+                low_included: true,
+                high: f64::MAX,
+                words: "a positive number of at least 0.000001",
+            }),
             fallback: Fallback::Required,
             unit: "USD per %",
             doc: "forced orders that move the price by one per cent",

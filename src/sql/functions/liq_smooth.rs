@@ -82,8 +82,11 @@ pub static SPEC: Spec = Spec {
     example: "SELECT * FROM liq_smooth(liq_bucket(positions, 200, INTERVAL '1 hour', prices => candles)) LIMIT 10",
 };
 
-/// Cells over which one level may be spread. The book's own have at most a few hundred.
-const MOST_CELLS: f64 = 20_000.0;
+/// Cells over which a side may be spread. The maps of the book have a few thousand.
+const MOST_CELLS: f64 = 1_000_000.0;
+
+/// Cells over which one level may be spread.
+const MOST_CELLS_OF_A_LEVEL: f64 = 20_000.0;
 
 /// The function.
 #[derive(Debug)]
@@ -190,17 +193,6 @@ impl Kernel {
             self.keys.insert(key.clone(), Smoother::new(grid, sigma));
         }
         let Some(smoother) = self.keys.get_mut(key) else { return Ok(()) };
-        let highest = frame.cells.iter().fold(0.0, |highest: f64, cell| highest.max(cell.high));
-        if smoother.reach(highest) > MOST_CELLS {
-            return exec_err!(
-                "{}: the cells of ({key}, {}) are {} high, too fine for a bandwidth of {sigma}: a level would be spread over \
-                 {:.0} cells, at most {MOST_CELLS} are allowed",
-                SPEC.name,
-                time_text(frame.ts),
-                smoother.grid().step(),
-                smoother.reach(highest)
-            );
-        }
         let price = frame.price;
         let by_group = |a: &PriceCell, b: &PriceCell| {
             let leverage = |cell: &PriceCell| cell.leverage.unwrap_or(0.0);
@@ -212,6 +204,18 @@ impl Kernel {
         for cells in precise.chunk_by(|a, b| by_group(a, b).is_eq()) {
             self.group.clear();
             self.group.extend(cells.iter().map(|cell| (smoother.grid().index_of(cell), cell.usd)));
+            let extent = smoother.extent(&self.group);
+            let level =
+                self.group.last().map_or(0.0, |(highest, _)| smoother.reach(smoother.grid().price_low(highest + 1)));
+            if extent > MOST_CELLS || level > MOST_CELLS_OF_A_LEVEL {
+                return exec_err!(
+                    "{}: the cells of ({key}, {}) are {} high, too fine for a bandwidth of {sigma}: a level would be spread \
+                     over {level:.0} cells and a side over {extent:.0}, at most {MOST_CELLS_OF_A_LEVEL} and {MOST_CELLS} are allowed",
+                    SPEC.name,
+                    time_text(frame.ts),
+                    smoother.grid().step()
+                );
+            }
             self.spread.clear();
             smoother.spread(cells[0].side, price, &self.group, &mut self.spread);
             frame.cells.extend(self.spread.iter().map(|&(index, usd)| PriceCell {

@@ -118,6 +118,9 @@ const DAY: i64 = 86_400_000;
 
 const HOUR: i64 = 3_600_000;
 
+/// The longest horizon.
+const LONGEST_HORIZON: i64 = 30 * DAY;
+
 /// The function.
 #[derive(Debug)]
 pub struct StopRuns;
@@ -138,6 +141,15 @@ impl TableFunction for StopRuns {
             interval: arguments.interval("interval")?,
             bad_rows: BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error")),
         };
+        if operator.rule.horizon > LONGEST_HORIZON {
+            // Every run is watched to its end: a horizon of years would be watched by all of them at once.
+            return plan_err!(
+                "{}: 'horizon' must be at most {}, was {}",
+                SPEC.name,
+                length_text(LONGEST_HORIZON),
+                length_text(operator.rule.horizon)
+            );
+        }
         let mut relation = arguments.relation("trades_or_candles")?;
         if let Some(interval) = operator.interval {
             if let Some(was) = too_short(operator.rule.window, interval) {
