@@ -31,7 +31,7 @@ use super::script::{Script, Unparsed, is_complete, is_secret_key};
 use super::session::{Done, Session, Settings};
 use super::variables::{Value, is_name};
 use super::{formats, note, read_script, render, summary};
-use crate::sql::spec::Spec;
+use crate::sql::spec::{Fallback, Returns, Spec};
 
 const PROMPT: &str = "liqsql> ";
 const CONTINUATION: &str = "   ...> ";
@@ -50,7 +50,8 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("\\?", "", "this help"),
     ("\\q", "", "quit"),
     ("\\d", "[table]", "tables, or the columns of one"),
-    ("\\df", "[function]", "functions, or the parameters of one"),
+    ("\\df", "[function]", "functions, or the parameters and columns of one"),
+    ("\\h", "[function]", "the same"),
     ("\\set", "[name value]", "set a variable, or list them"),
     ("\\unset", "name", "forget a variable"),
     ("\\timing", "", "show times, or stop showing them"),
@@ -217,8 +218,8 @@ impl Repl<'_> {
             "\\?" => self.say(&help()),
             "\\d" if argument.is_empty() => self.say(&self.tables()),
             "\\d" => self.say(&self.columns(argument)?),
-            "\\df" if argument.is_empty() => self.say(&functions()),
-            "\\df" => self.say(&function(argument)?),
+            "\\df" | "\\h" if argument.is_empty() => self.say(&functions()),
+            "\\df" | "\\h" => self.say(&function(argument)?),
             "\\set" => self.set(argument)?,
             "\\unset" => {
                 if self.variables.remove(argument.trim_start_matches('$')).is_none() {
@@ -431,16 +432,37 @@ fn functions() -> String {
 fn function(name: &str) -> Result<String, Failure> {
     let name = name.trim_end_matches(['(', ')', ';']);
     let Some(spec) = specs().find(|spec| spec.name.eq_ignore_ascii_case(name)) else {
-        return Err(Failure::new(format!("no function '{name}': \\df lists them")));
+        let near = crate::sql::nearest(name, specs().map(|spec| spec.name));
+        let hint = near.map_or_else(|| "\\df lists them".to_owned(), |near| format!("did you mean '{near}'?"));
+        return Err(Failure::new(format!("no function '{name}': {hint}")));
     };
-    let rows: Vec<Vec<String>> = spec
+    let with_unit = |unit: &str| if unit.is_empty() { String::new() } else { format!(", {unit}") };
+    let parameters: Vec<Vec<String>> = spec
         .parameters
         .iter()
-        .map(|parameter| vec![format!("  {}", parameter.name), parameter.doc.to_owned()])
+        .map(|parameter| {
+            vec![
+                format!("  {}", parameter.name),
+                format!("{}{}", parameter.kind.type_name(), with_unit(parameter.unit)),
+                match parameter.fallback {
+                    Fallback::Required => format!("{} (required)", parameter.doc),
+                    _ => format!("{} (default: {})", parameter.doc, parameter.default_text()),
+                },
+            ]
+        })
         .collect();
+    let columns: Vec<Vec<String>> = match spec.returns {
+        Returns::Columns(columns) => columns
+            .iter()
+            .map(|column| vec![format!("  {}", column.name), column.unit.to_owned(), column.doc.to_owned()])
+            .collect(),
+        Returns::Derived(words) => vec![vec![format!("  {words}")]],
+    };
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write!(text, "{}: {}\n{}\n{}\n", spec.name, spec.summary, aligned(&rows), spec.example);
+    let _ = writeln!(text, "{}: {}", spec.name, spec.summary);
+    let _ = write!(text, "parameters\n{}returns\n{}", aligned(&parameters), aligned(&columns));
+    let _ = writeln!(text, "example\n  {}", spec.example);
     Ok(text)
 }
 
@@ -548,6 +570,12 @@ mod tests {
             assert!(explained.starts_with(&format!("{name}: ")) && explained.contains("SELECT "), "{explained}");
         }
         assert!(function("ema").expect("listed").contains("  periods  "));
+        let pools = function("liq_pools").expect("listed");
+        for shown in ["mean cell of its frame (default: 0.85)", "at_extreme", "returns\n", "example\n"] {
+            assert!(pools.contains(shown), "{shown} is not in\n{pools}");
+        }
+        let error = function("liq_poolz").expect_err("no such function").to_string();
+        assert!(error.contains("did you mean 'liq_pools'?"), "{error}");
     }
 
     #[test]
