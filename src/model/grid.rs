@@ -9,7 +9,7 @@
 use super::book::{Book, EMPTY_SHARE};
 use super::prices::{BUCKET_WIDTH, Prices, first_centre_at_or_above, last_centre_at_or_below};
 use super::side::Side;
-use super::smooth::Smoother;
+use super::smooth::{Smoother, TooFine};
 use super::snapshot::PriceCell;
 
 /// One display cell.
@@ -232,9 +232,14 @@ impl Frame {
     }
 
     /// Spreads the cells as a model does; the smoother must be one for the grid of the frame.
-    pub fn smooth(&mut self, smoother: &mut Smoother, price: f64) {
-        smoother.spread_frame(price, &mut self.cells);
+    ///
+    /// # Errors
+    ///
+    /// The cells are too fine for the smoother's bandwidth.
+    pub fn smooth(&mut self, smoother: &mut Smoother, price: f64) -> Result<(), TooFine> {
+        smoother.spread_frame(price, &mut self.cells)?;
         self.largest = self.cells.iter().fold(0.0, |largest, cell| cell.notional_usd.max(largest));
+        Ok(())
     }
 
     /// Sums quantities by bucket over tiers, always in the same order.

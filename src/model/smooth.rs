@@ -21,6 +21,8 @@
 //! comparable with anybody's, nor with each other's.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 
 use super::grid::{Cell, Grid};
 use super::parameters::Parameters;
@@ -31,6 +33,12 @@ const REACH: f64 = 4.0;
 
 /// Shares that are remembered at most, 32 MB of them; the spreads of further cells are made anew for each frame.
 const MOST_HELD: usize = 1 << 22;
+
+/// Cells over which one level may be spread: a thousand times what a map in steps of 0.1 % needs for `zones`.
+const MOST_CELLS_OF_A_LEVEL: f64 = 20_000.0;
+
+/// Cells over which one side of a frame may be spread.
+const MOST_CELLS_OF_A_SIDE: f64 = 1_000_000.0;
 
 const DAY: f64 = 86_400_000.0;
 
@@ -87,6 +95,32 @@ struct Spread {
     shares: Vec<f64>,
 }
 
+/// Cells so fine that smoothing them would take gigabytes, or hours.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TooFine {
+    /// Height of a cell, quote per base.
+    pub step: f64,
+    /// Standard deviation in ln(price).
+    pub sigma: f64,
+    /// Cells over which the highest level would be spread, about.
+    pub level: f64,
+    /// Cells over which its side would be spread, at most.
+    pub side: f64,
+}
+
+impl fmt::Display for TooFine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooFine { step, sigma, level, side } = self;
+        write!(
+            f,
+            "cells of {step} are too fine for a bandwidth of {sigma}: a level would be spread over {level:.0} of them and \
+             a side over {side:.0}, at most {MOST_CELLS_OF_A_LEVEL} and {MOST_CELLS_OF_A_SIDE} are allowed"
+        )
+    }
+}
+
+impl Error for TooFine {}
+
 /// Spreads cells on one grid.
 ///
 /// ```
@@ -94,10 +128,11 @@ struct Spread {
 /// let mut smoother = Smoother::new(Grid::new(1.0), 0.01);
 /// let mut out = Vec::new();
 /// // 100 USD of longs right below a price of 100 stay below it.
-/// smoother.spread(Side::Long, Some(100.0), &[(99, 100.0)], &mut out);
+/// smoother.spread(Side::Long, Some(100.0), &[(99, 100.0)], &mut out)?;
 /// let total: f64 = out.iter().map(|(_, usd)| usd).sum();
 /// assert!((total - 100.0).abs() < 1e-9);
 /// assert!(out.iter().all(|(cell, _)| *cell <= 99));
+/// # Ok::<(), liqsql::model::smooth::TooFine>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Smoother {
@@ -129,14 +164,20 @@ impl Smoother {
             + (self.held + self.near.shares.capacity() + self.amounts.capacity()) * size_of::<f64>()
     }
 
-    /// Returns how many cells take part in spreading a level at a price, about.
-    pub fn reach(&self, price: f64) -> f64 {
-        2.0 * (REACH * self.sigma).sinh() * price / self.grid.step() + 1.0
-    }
-
     /// Spreads the cells of one side, given as (position on the grid, USD) by rising position; appends the result in the
     /// same form. With a price, longs stay below it and shorts above.
-    pub fn spread(&mut self, side: Side, price: Option<f64>, cells: &[(i64, f64)], out: &mut Vec<(i64, f64)>) {
+    ///
+    /// # Errors
+    ///
+    /// The cells are too fine for the bandwidth.
+    pub fn spread(
+        &mut self,
+        side: Side,
+        price: Option<f64>,
+        cells: &[(i64, f64)],
+        out: &mut Vec<(i64, f64)>,
+    ) -> Result<(), TooFine> {
+        self.check(cells)?;
         let reach = (REACH * self.sigma).exp();
         let (floor, ceiling) = match (price, side) {
             (None, _) => (0.0, f64::INFINITY),
@@ -151,13 +192,19 @@ impl Smoother {
         for group in groups {
             self.spread_group(group, (floor, ceiling), reach, out);
         }
+        Ok(())
     }
 
-    /// Returns over how many cells the cells of one side would be spread, at most.
-    pub fn extent(&self, cells: &[(i64, f64)]) -> f64 {
-        let (Some((lowest, _)), Some((highest, _))) = (cells.first(), cells.last()) else { return 0.0 };
-        let reach = self.reach(self.grid.price_low(highest + 1));
-        ((highest - lowest) as f64 + reach).min(cells.len() as f64 * reach)
+    /// Refuses cells that are too fine for the bandwidth, before anything is allocated for them.
+    fn check(&self, cells: &[(i64, f64)]) -> Result<(), TooFine> {
+        let (Some((lowest, _)), Some((highest, _))) = (cells.first(), cells.last()) else { return Ok(()) };
+        let step = self.grid.step();
+        let level = 2.0 * (REACH * self.sigma).sinh() * self.grid.price_low(highest + 1) / step + 1.0;
+        let side = ((highest - lowest) as f64 + level).min(cells.len() as f64 * level);
+        if level > MOST_CELLS_OF_A_LEVEL || side > MOST_CELLS_OF_A_SIDE {
+            return Err(TooFine { step, sigma: self.sigma, level, side });
+        }
+        Ok(())
     }
 
     fn spread_group(
@@ -197,7 +244,11 @@ impl Smoother {
     }
 
     /// Spreads the cells of a frame of the book, which stand by side, tier and rising price, and keeps that order.
-    pub fn spread_frame(&mut self, price: f64, cells: &mut Vec<Cell>) {
+    ///
+    /// # Errors
+    ///
+    /// The cells are too fine for the bandwidth.
+    pub fn spread_frame(&mut self, price: f64, cells: &mut Vec<Cell>) -> Result<(), TooFine> {
         let precise = std::mem::take(cells);
         let (mut group, mut spread) = (Vec::new(), Vec::new());
         for of_group in precise.chunk_by(|a, b| a.side == b.side && a.tier == b.tier) {
@@ -205,9 +256,10 @@ impl Smoother {
             group.clear();
             group.extend(of_group.iter().map(|cell| (cell.index, cell.notional_usd)));
             spread.clear();
-            self.spread(side, Some(price), &group, &mut spread);
+            self.spread(side, Some(price), &group, &mut spread)?;
             cells.extend(spread.iter().map(|&(index, notional_usd)| Cell { side, tier, index, notional_usd }));
         }
+        Ok(())
     }
 
     /// Makes the spread of a whole cell that is cut nowhere; returns whether it is known.
@@ -264,7 +316,7 @@ mod tests {
 
     fn spread(step: f64, sigma: f64, side: Side, price: Option<f64>, cells: &[(i64, f64)]) -> Vec<(i64, f64)> {
         let mut out = Vec::new();
-        Smoother::new(Grid::new(step), sigma).spread(side, price, cells, &mut out);
+        Smoother::new(Grid::new(step), sigma).spread(side, price, cells, &mut out).unwrap();
         out
     }
 
@@ -310,15 +362,15 @@ mod tests {
         let cells: Vec<(i64, f64)> = (400..=990).map(|i| (i, f64::from(i as i32 % 7 + 1))).collect();
         let mut smoother = Smoother::new(Grid::new(1.0), 0.01);
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        smoother.spread(Side::Long, Some(1000.0), &cells, &mut first);
-        smoother.spread(Side::Long, Some(1000.0), &cells, &mut second);
+        smoother.spread(Side::Long, Some(1000.0), &cells, &mut first).unwrap();
+        smoother.spread(Side::Long, Some(1000.0), &cells, &mut second).unwrap();
         assert_eq!(first, second);
         // Price far away cuts nothing: linear, so the sum of the parts.
         let (near, far) = cells.split_at(300);
         let (mut parts, mut whole) = (Vec::new(), Vec::new());
-        smoother.spread(Side::Long, Some(5000.0), near, &mut parts);
-        smoother.spread(Side::Long, Some(5000.0), far, &mut parts);
-        smoother.spread(Side::Long, Some(5000.0), &cells, &mut whole);
+        smoother.spread(Side::Long, Some(5000.0), near, &mut parts).unwrap();
+        smoother.spread(Side::Long, Some(5000.0), far, &mut parts).unwrap();
+        smoother.spread(Side::Long, Some(5000.0), &cells, &mut whole).unwrap();
         for (index, usd) in whole {
             let sum: f64 = parts.iter().filter(|(i, _)| *i == index).map(|(_, usd)| usd).sum();
             assert!((usd - sum).abs() < 1e-9);
@@ -329,9 +381,23 @@ mod tests {
     fn far_cells_take_no_memory_between_them() {
         let mut smoother = Smoother::new(Grid::new(0.01), 0.0001);
         let mut out = Vec::new();
-        smoother.spread(Side::Short, Some(1.0), &[(200, 1.0), (10_000_000, 2.0)], &mut out);
+        smoother.spread(Side::Short, Some(1.0), &[(200, 1.0), (10_000_000, 2.0)], &mut out).unwrap();
         assert!((total(&out) - 3.0).abs() < 1e-12);
         assert!(smoother.amounts.capacity() < 100_000, "{}", smoother.amounts.capacity());
+    }
+
+    #[test]
+    fn cells_that_are_too_fine_are_refused() {
+        let mut smoother = Smoother::new(Grid::new(0.0001), 0.01);
+        let mut out = Vec::new();
+        let refused = smoother.spread(Side::Short, None, &[(1_000_000, 1.0)], &mut out).unwrap_err();
+        assert!(refused.level > MOST_CELLS_OF_A_LEVEL && out.is_empty());
+        // Each level by itself is narrow enough; a hundred of them that do not meet are not.
+        let mut smoother = Smoother::new(Grid::new(1.0), 0.0001);
+        let cells: Vec<(i64, f64)> = (0..100).map(|i| (4_000_000 + i * 200_000, 1.0)).collect();
+        let refused = smoother.spread(Side::Short, None, &cells, &mut out).unwrap_err();
+        assert!(refused.level < MOST_CELLS_OF_A_LEVEL && refused.side > MOST_CELLS_OF_A_SIDE, "{refused}");
+        assert!(smoother.spread(Side::Short, None, &cells[..10], &mut out).is_ok());
     }
 
     #[test]

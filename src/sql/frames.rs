@@ -9,7 +9,8 @@
 //!   by key    A t1 t1 │ t2 t2 │ B t1 …     ─► (A, t1) (A, t2) (B, t1) …
 //! ```
 //!
-//! Invariant: of a frame all rows have one price, longs begin at or below it and shorts end at or above it.
+//! Invariant: of a frame all rows have one price, longs begin at or below it and shorts end at or above it. A row that
+//! breaks it cannot be used; where such rows are left out, the first usable row of the frame tells its price.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::{DocSection, Documentation};
 
 use crate::market::Column;
 
@@ -129,6 +131,20 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Returns a number if it is within the limits of a parameter of numbers.
+    ///
+    /// # Errors
+    ///
+    /// It is not; the error names the function, the parameter, what is allowed, and the number.
+    pub fn check(&self, function: &str, value: f64) -> Result<f64> {
+        match self.kind {
+            ParameterKind::Number(limits) if !limits.allow(value) => {
+                exec_err!("{function}: '{}' must be {}, was {value}", self.name, limits.words)
+            }
+            _ => Ok(value),
+        }
+    }
+
     /// Returns the default as shown to users.
     pub fn default_text(&self) -> &'static str {
         match self.fallback {
@@ -172,6 +188,18 @@ impl Spec {
     /// Returns the names of the parameters, joined for a message.
     pub fn parameter_names(&self) -> String {
         self.parameters.iter().map(|parameter| parameter.name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns what the engine shows of a scalar or window function.
+    pub fn documentation(&self, label: &'static str) -> Documentation {
+        let section = DocSection { include: true, label, description: None };
+        let description = format!("{}. Returns {}.", self.summary, self.column_names());
+        let documentation = Documentation::builder(section, description, self.signature())
+            .with_sql_example(format!("```sql\n{}\n```", self.example));
+        self.parameters
+            .iter()
+            .fold(documentation, |documentation, parameter| documentation.with_argument(parameter.name, parameter.doc))
+            .build()
     }
 
     /// Returns the call as a user would write it, with the required arguments only.

@@ -36,7 +36,7 @@ fn standing() -> impl Strategy<Value = Standing> {
 
 fn spread(grid: Grid, standing: &Standing, cells: &[(i64, f64)]) -> Vec<(i64, f64)> {
     let mut out = Vec::new();
-    Smoother::new(grid, standing.sigma).spread(standing.side, Some(standing.price), cells, &mut out);
+    Smoother::new(grid, standing.sigma).spread(standing.side, Some(standing.price), cells, &mut out).unwrap();
     out
 }
 

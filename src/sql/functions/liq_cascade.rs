@@ -29,7 +29,7 @@ use datafusion::physical_plan::metrics::Count;
 use super::TableFunction;
 use crate::market::{Column, Kind};
 use crate::model::cascade::Cascade;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{PriceCell, Snapshot};
 use crate::sql::arguments::Arguments;
 use crate::sql::bars::{BadRows, Judge};
 use crate::sql::bounds::TimeBounds;
@@ -273,7 +273,7 @@ impl Run for CascadeRun {
 
     fn memory(&self) -> usize {
         let chain = |shocked: &Shocked| {
-            shocked.frame.cells.capacity() * size_of::<crate::model::snapshot::PriceCell>()
+            shocked.frame.cells.capacity() * size_of::<PriceCell>()
                 + shocked.chain.as_ref().map_or(0, |(_, chain, _)| chain.memory())
         };
         self.frames.memory() + self.frame.as_ref().map_or(0, chain) + self.rows.memory()

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::physical_plan::metrics::Count;
 
 use super::TableFunction;
@@ -28,10 +28,10 @@ use crate::model::book::Book;
 use crate::model::grid::{Frame, Grid, View};
 use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
-use crate::model::smooth::{Model, Smoother};
+use crate::model::smooth::{Model, Smoother, TooFine};
 use crate::sql::arguments::Arguments;
 use crate::sql::bounds::TimeBounds;
-use crate::sql::exec::{Keeps, Operator, Reading, Run, Start};
+use crate::sql::exec::{Keeps, Operator, Reading, Run, Start, time_text};
 use crate::sql::keys::Key;
 use crate::sql::model_run::{KeyModel, ModelRun, pushed_bound};
 use crate::sql::model_settings::{ModelSettings, length_text, model_parameters};
@@ -286,6 +286,12 @@ pub(crate) fn grid_of(function: &str, key: &Key, price_step: Option<f64>, first_
     }
 }
 
+/// Says that a map cannot be smoothed. The default step follows the first close: a price that has risen a hundredfold since
+/// has a hundred times the cells.
+pub(crate) fn too_fine(function: &str, key: &Key, ts: i64, fine: TooFine) -> DataFusionError {
+    exec_datafusion_err!("{function}: 'price_step' must be larger for this model at ({key}, {}): {fine}", time_text(ts))
+}
+
 /// Rounds up to three digits, so that the number in the message is itself accepted.
 fn rounded_up(value: f64) -> f64 {
     let power = 10f64.powi(2 - value.log10().floor() as i32);
@@ -303,7 +309,7 @@ impl KeyHeatmap {
         self.frame.take(book, grid, &view);
         if let Some(sigma) = self.model.bandwidth() {
             let smoother = self.smoother.get_or_insert_with(|| Smoother::new(Grid::new(grid.step()), sigma));
-            self.frame.smooth(smoother, self.last_close);
+            self.frame.smooth(smoother, self.last_close).map_err(|fine| too_fine(SPEC.name, key, ts, fine))?;
         }
         let (cells, largest) = (&self.frame.cells, self.frame.largest);
         let n = cells.len();

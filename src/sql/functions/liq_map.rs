@@ -12,7 +12,7 @@ use datafusion::common::Result;
 use datafusion::physical_plan::metrics::Count;
 
 use super::TableFunction;
-use super::liq_heatmap::{BY_LEVERAGE, MAX_DISTANCE, MODEL, PRICE_STEP, grid_of};
+use super::liq_heatmap::{BY_LEVERAGE, MAX_DISTANCE, MODEL, PRICE_STEP, grid_of, too_fine};
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
 use crate::model::book::Book;
@@ -237,7 +237,8 @@ impl KeyModel for KeyMap {
             };
             frame.take(self.until.replay.standing(), &mut grid, &view);
             if let Some(sigma) = self.operator.settings.model.bandwidth() {
-                frame.smooth(&mut Smoother::new(Grid::new(grid.step()), sigma), self.last_close);
+                let mut smoother = Smoother::new(Grid::new(grid.step()), sigma);
+                frame.smooth(&mut smoother, self.last_close).map_err(|fine| too_fine(SPEC.name, key, ts, fine))?;
             }
             // By rising price within a side, whatever the leverage.
             frame.cells.sort_by_key(|cell| (cell.side, cell.index, cell.tier));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::physical_plan::metrics::Count;
 
 use super::TableFunction;
@@ -81,12 +81,6 @@ pub static SPEC: Spec = Spec {
     returns: Returns::Columns(COLUMNS),
     example: "SELECT * FROM liq_smooth(liq_bucket(positions, 200, INTERVAL '1 hour', prices => candles)) LIMIT 10",
 };
-
-/// Cells over which a side may be spread. The maps of the book have a few thousand.
-const MOST_CELLS: f64 = 1_000_000.0;
-
-/// Cells over which one level may be spread.
-const MOST_CELLS_OF_A_LEVEL: f64 = 20_000.0;
 
 /// The function.
 #[derive(Debug)]
@@ -204,20 +198,14 @@ impl Kernel {
         for cells in precise.chunk_by(|a, b| by_group(a, b).is_eq()) {
             self.group.clear();
             self.group.extend(cells.iter().map(|cell| (smoother.grid().index_of(cell), cell.usd)));
-            let extent = smoother.extent(&self.group);
-            let level =
-                self.group.last().map_or(0.0, |(highest, _)| smoother.reach(smoother.grid().price_low(highest + 1)));
-            if extent > MOST_CELLS || level > MOST_CELLS_OF_A_LEVEL {
-                return exec_err!(
-                    "{}: the cells of ({key}, {}) are {} high, too fine for a bandwidth of {sigma}: a level would be spread \
-                     over {level:.0} cells and a side over {extent:.0}, at most {MOST_CELLS_OF_A_LEVEL} and {MOST_CELLS} are allowed",
-                    SPEC.name,
-                    time_text(frame.ts),
-                    smoother.grid().step()
-                );
-            }
             self.spread.clear();
-            smoother.spread(cells[0].side, price, &self.group, &mut self.spread);
+            smoother.spread(cells[0].side, price, &self.group, &mut self.spread).map_err(|fine| {
+                exec_datafusion_err!(
+                    "{}: the heatmap cannot be smoothed at ({key}, {}): {fine}",
+                    SPEC.name,
+                    time_text(frame.ts)
+                )
+            })?;
             frame.cells.extend(self.spread.iter().map(|&(index, usd)| PriceCell {
                 low: smoother.grid().price_low(index),
                 high: smoother.grid().price_low(index + 1),

@@ -78,7 +78,7 @@ pub static SPEC: Spec = Spec {
             kind: ParameterKind::Interval,
             fallback: Fallback::Derived("that of the candles, which are taken as they are"),
             unit: "",
-            doc: "length of the candles that are made of the rows first",
+            doc: "length of the candles that are made of the rows first; coarser candles are not split, and their runs not joined",
         },
         Parameter {
             name: "window",

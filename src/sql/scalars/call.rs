@@ -10,12 +10,12 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Builder, StringViewBuilder};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::market::Kind;
 use crate::model::side::Side;
-use crate::sql::spec::{Fallback, Parameter, ParameterKind, Returns, Spec};
+use crate::sql::spec::{Fallback, Parameter, ParameterKind, Spec};
 
 /// Most numbers that a scalar takes.
 const MOST_NUMBERS: usize = 8;
@@ -42,22 +42,11 @@ pub(super) struct Scalar {
 
 impl Scalar {
     pub(super) fn new(spec: &'static Spec, kernel: Kernel) -> Scalar {
-        let section = DocSection { include: true, label: "Liquidation Functions", description: None };
-        let returns = match spec.returns {
-            Returns::Derived(words) => words,
-            Returns::Columns(_) => "",
-        };
-        let description = format!("{}. Returns {returns}.", spec.summary);
-        let mut documentation = Documentation::builder(section, description, spec.signature())
-            .with_sql_example(format!("```sql\n{}\n```", spec.example));
-        for parameter in spec.parameters {
-            documentation = documentation.with_argument(parameter.name, parameter.doc);
-        }
         Scalar {
             spec,
             kernel,
             signature: Signature::user_defined(Volatility::Immutable),
-            documentation: documentation.build(),
+            documentation: spec.documentation("Liquidation Functions"),
         }
     }
 
@@ -210,13 +199,7 @@ impl Argument {
     }
 
     fn number(&self, row: usize) -> Result<f64> {
-        let value = self.values.as_primitive::<Float64Type>().value(self.at(row));
-        match self.parameter.kind {
-            ParameterKind::Number(limits) if !limits.allow(value) => {
-                exec_err!("{}: '{}' must be {}, was {value}", self.function, self.parameter.name, limits.words)
-            }
-            _ => Ok(value),
-        }
+        self.parameter.check(self.function, self.values.as_primitive::<Float64Type>().value(self.at(row)))
     }
 
     fn text(&self, row: usize) -> &str {

@@ -11,15 +11,13 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Builder, RecordBatch, Record
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::function::{ExpressionArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs};
-use datafusion::logical_expr::{
-    DocSection, Documentation, LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDFImpl,
-};
+use datafusion::logical_expr::{Documentation, LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDFImpl};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 
 use crate::market::Kind;
 use crate::model::indicators::{Atr, Ema, Rsi};
-use crate::sql::spec::{Parameter, ParameterKind, Returns, Spec};
+use crate::sql::spec::{ParameterKind, Spec};
 
 /// What a window function computes.
 #[derive(Debug, Clone, Copy)]
@@ -50,20 +48,9 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(spec: &'static Spec, indicator: Indicator) -> Window {
-        let section = DocSection { include: true, label: "Indicators", description: None };
-        let returns = match spec.returns {
-            Returns::Derived(words) => words,
-            Returns::Columns(_) => "",
-        };
-        let description = format!("{}. Returns {returns}.", spec.summary);
-        let mut documentation = Documentation::builder(section, description, spec.signature())
-            .with_sql_example(format!("```sql\n{}\n```", spec.example));
-        for parameter in spec.parameters {
-            documentation = documentation.with_argument(parameter.name, parameter.doc);
-        }
         let mut signature = Signature::user_defined(Volatility::Immutable);
         signature.parameter_names = Some(spec.parameters.iter().map(|parameter| parameter.name.to_owned()).collect());
-        Window { spec, indicator, signature, documentation: documentation.build() }
+        Window { spec, indicator, signature, documentation: spec.documentation("Indicators") }
     }
 
     /// Reads the number of periods from the expression of the last argument.
@@ -181,7 +168,10 @@ impl Series {
         if columns.iter().any(|column| column.is_null(row)) {
             return Ok(None);
         }
-        let value = |position: usize| number(self.spec, &self.spec.parameters[position], &columns[position], row);
+        let value = |position: usize| {
+            let value = columns[position].as_primitive::<Float64Type>().value(row);
+            self.spec.parameters[position].check(self.spec.name, value)
+        };
         match &mut self.state {
             State::Ema(ema) => Ok(ema.next(value(0)?)),
             State::Rsi(rsi) => Ok(rsi.next(value(0)?)),
@@ -193,16 +183,6 @@ impl Series {
                 Ok(atr.next(high, low, close))
             }
         }
-    }
-}
-
-fn number(spec: &Spec, parameter: &Parameter, column: &ArrayRef, row: usize) -> Result<f64> {
-    let value = column.as_primitive::<Float64Type>().value(row);
-    match parameter.kind {
-        ParameterKind::Number(limits) if !limits.allow(value) => {
-            exec_err!("{}: '{}' must be {}, was {value}", spec.name, parameter.name, limits.words)
-        }
-        _ => Ok(value),
     }
 }
 

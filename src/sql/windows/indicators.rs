@@ -5,7 +5,9 @@ use crate::sql::spec::{Fallback, Limits, Parameter, ParameterKind, Returns, Spec
 /// Most periods: two years of minutes. An average over more says nothing that a plain one does not.
 const MOST_PERIODS: f64 = 1_000_000.0;
 
-const FINITE: Limits = Limits { low: f64::MIN, low_included: true, high: f64::MAX, words: "a finite number" };
+/// Far beyond any price; sums and products of these stay finite.
+const FINITE: Limits =
+    Limits { low: -1e150, low_included: true, high: 1e150, words: "a finite number between -1e150 and 1e150" };
 
 const WHOLE: Limits =
     Limits { low: 1.0, low_included: true, high: MOST_PERIODS, words: "a whole number from 1 to 1,000,000" };
