@@ -78,9 +78,13 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) partitions: Option<u16>,
 
-    /// Folder that holds the market tables [default: the built-in sample]
+    /// Where the market tables are: a folder, s3://bucket/root, sample or none [default: the built-in sample]
     #[arg(long, global = true, value_name = "ROOT", env = "LIQSQL_DATA")]
     pub(crate) data: Option<String>,
+
+    /// Do not run init.sql before the prompt
+    #[arg(long)]
+    pub(crate) no_init: bool,
 }
 
 /// What to do other than running SQL for its rows.

@@ -1,21 +1,26 @@
 //! The command line: arguments, scripts, the prompt, and what goes to standard output.
 //!
 //! ```text
-//! arguments ──► sources (-c, -f, standard input, prompt) ──► script ──► session ──► output
-//!                                                          variables ─┘         └─► render (pictures)
+//! arguments ──► sources (-c, -f, standard input) ──► script ──► shell ──► session ──► output
+//!               prompt (editor, completion) ─────────────┘       └─► commands, variables, render (pictures)
 //! ```
 //!
 //! This is the only part of the crate that reads arguments and the environment, prints, and ends a process.
 
 mod arguments;
 mod completion;
+mod editor;
 mod error;
+mod help;
+mod highlight;
 mod interrupt;
 mod output;
+mod pager;
 mod render;
 mod repl;
 mod script;
 mod session;
+mod shell;
 mod simulate;
 mod variables;
 
@@ -25,14 +30,16 @@ use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arguments::{Action, Arguments, Options, Source, usage};
 use error::Failure;
 use interrupt::{Outcome, until_interrupted};
 use output::{Format, PrintError, Printer};
-use script::{Script, Unparsed};
+use script::{Item, Script};
 use session::{Done, Session, Settings};
+use shell::{Manner, Shell};
 use tokio::runtime::Runtime;
 
 /// The engine's planner recurses deeply, above all in builds without optimisation.
@@ -162,33 +169,32 @@ async fn run_sources(
     format: Format,
 ) -> Result<Ended, Failure> {
     let texts = read_sources(sources)?;
-    let session = Session::open(settings).await?;
+    let session = Arc::new(Session::open(settings).await?);
     let scripts = cut(&session, &texts)?;
     let variables: BTreeMap<String, String> = options.settings.iter().cloned().collect();
     if let Some(message) = undeclared(sources, &scripts, &variables) {
         return Ok(Ended::Misused(message));
     }
-    let mut printer = match &options.output {
+    let output = match &options.output {
         Some(path) => Printer::to_file(format, path)?,
-        None => Printer::to_standard_output(format, None),
+        None => Printer::to_standard_output(format),
     };
-    let quiet = options.quiet;
-    let report = |printer: &Printer, _: &Unparsed, done: Done| {
-        if !quiet && printer.is_for_reading() {
-            note(&summary(done, true));
-        }
-    };
+    let mut shell = Shell::new(session, output, in_script(variables, options));
     for script in &scripts {
-        match session.run(script, &variables, HOW_TO_SET, &mut printer, report).await {
-            Ok(()) => {}
+        match shell.run(script).await {
+            Ok(_) => {}
             Err(PrintError::ReaderLeft) => return Ok(Ended::Well),
             Err(PrintError::Failed(failure)) => return Err(failure),
         }
     }
-    match printer.finish() {
+    match shell.finish() {
         Ok(()) | Err(PrintError::ReaderLeft) => Ok(Ended::Well),
         Err(PrintError::Failed(failure)) => Err(failure),
     }
+}
+
+fn in_script(variables: BTreeMap<String, String>, options: &Options) -> Manner {
+    Manner { how_to_set: HOW_TO_SET, variables, quiet: options.quiet, is_prompt: false }
 }
 
 async fn draw(
@@ -198,18 +204,18 @@ async fn draw(
     size: Option<(u16, u16)>,
 ) -> Result<Ended, Failure> {
     let texts = read_sources(sources)?;
-    let session = Session::open(settings).await?;
+    let session = Arc::new(Session::open(settings).await?);
     let scripts = cut(&session, &texts)?;
     let variables: BTreeMap<String, String> = options.settings.iter().cloned().collect();
     if let Some(message) = undeclared(sources, &scripts, &variables) {
         return Ok(Ended::Misused(message));
     }
+    let mut shell = Shell::new(session, Printer::to_standard_output(Format::Table), in_script(variables, options));
     let mut results = Vec::new();
     for script in &scripts {
-        results.extend(session.collect(script, &variables, HOW_TO_SET).await?);
+        results.extend(shell.collect(script).await?);
     }
-    let mut printer = Printer::to_standard_output(Format::Table, None);
-    match printer.write_text(&render::picture(&results, size)?) {
+    match shell.say(&render::picture(&results, size)?) {
         Ok(()) | Err(PrintError::ReaderLeft) => Ok(Ended::Well),
         Err(PrintError::Failed(failure)) => Err(failure),
     }
@@ -249,6 +255,11 @@ fn cut(session: &Session, texts: &[(String, String)]) -> Result<Vec<Script>, Fai
 /// A --set that no script declares is a misspelling; without scripts there is nothing to declare it.
 fn undeclared(sources: &[Source], scripts: &[Script], variables: &BTreeMap<String, String>) -> Option<String> {
     if sources.iter().any(|source| matches!(source, Source::Command(_))) {
+        return None;
+    }
+    // A script that runs others may set what those declare.
+    let runs_others = |item: &Item| matches!(item, Item::Command(command) if command.name.starts_with("\\i"));
+    if scripts.iter().flat_map(|script| &script.items).any(runs_others) {
         return None;
     }
     let declared: BTreeSet<&str> =
@@ -293,6 +304,12 @@ fn thousands(number: usize) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// Whether colours may be written to a stream. `NO_COLOR` (no-color.org) outranks everything.
+fn has_colors(is_terminal: bool) -> bool {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    is_terminal && variable("NO_COLOR").is_empty() && variable("TERM") != "dumb"
 }
 
 /// Says something beside the results. If standard error is closed there is nobody to say it to.

@@ -29,6 +29,7 @@ use datafusion::parquet::file::properties::WriterProperties;
 use futures::StreamExt;
 
 use super::error::{Failure, one_line};
+use super::pager::{Paged, Screen};
 use super::script::{is_secret_key, mask};
 
 /// Rows that decide the widths of a table's columns. Later rows that are wider stick out.
@@ -84,6 +85,18 @@ impl Format {
     }
 }
 
+/// How the columns of a table are laid out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Beside each other.
+    #[default]
+    Aligned,
+    /// Under each other, one row after the other.
+    Expanded,
+    /// Beside each other as long as they fit into this many columns of the terminal, else under each other.
+    Fitting(usize),
+}
+
 /// Why a result could not be written.
 #[derive(Debug)]
 pub(crate) enum PrintError {
@@ -136,17 +149,26 @@ pub(crate) struct Printed {
 /// Writes the results of one run, one after another.
 #[derive(Debug)]
 pub(crate) struct Printer {
-    format: Format,
+    /// How results are written from now on.
+    pub(crate) format: Format,
+    /// How tables are laid out.
+    pub(crate) layout: Layout,
+    /// Rows that are shown of each result.
+    pub(crate) row_limit: Option<usize>,
+    /// Whether what is longer or wider than the terminal goes through a pager.
+    pub(crate) pages: bool,
     sink: Sink,
-    row_limit: Option<usize>,
     results: usize,
 }
 
 impl Printer {
     /// Writes to standard output.
-    pub(crate) fn to_standard_output(format: Format, row_limit: Option<usize>) -> Self {
-        let sink = Sink::new(Target::Standard(Pipe::new()));
-        Self { format, sink, row_limit, results: 0 }
+    pub(crate) fn to_standard_output(format: Format) -> Self {
+        Self::new(format, Target::Standard(Pipe::new()))
+    }
+
+    fn new(format: Format, target: Target) -> Self {
+        Self { format, layout: Layout::Aligned, row_limit: None, pages: false, sink: Sink::new(target), results: 0 }
     }
 
     /// Writes beside `path`, and puts the file in its place only on [`Printer::finish`].
@@ -156,7 +178,7 @@ impl Printer {
     pub(crate) fn to_file(format: Format, path: &Path) -> Result<Self, Failure> {
         let file = Replacement::create(path)
             .map_err(|error| Failure::new(format!("cannot write '{}': {error}", path.display())))?;
-        Ok(Self { format, sink: Sink::new(Target::File(file)), row_limit: None, results: 0 })
+        Ok(Self::new(format, Target::File(file)))
     }
 
     /// Whether a person watches: row counts and times make sense only then.
@@ -173,53 +195,51 @@ impl Printer {
         rows: SendableRecordBatchStream,
         secrets: &[String],
     ) -> Result<Printed, PrintError> {
-        match self.print_rows(rows, secrets).await {
+        self.check()?;
+        let mut printed = Printed::default();
+        let manner = Manner {
+            format: self.format,
+            layout: self.layout,
+            row_limit: self.row_limit,
+            follows_another: self.results > 0,
+        };
+        if let Some(mut paged) = self.paged() {
+            let outcome = print_rows(manner, &mut paged, rows, secrets, &mut printed).await;
+            let ended = paged.finish();
+            self.results += 1;
+            return match outcome.and(ended) {
+                // Whoever closes the pager has seen enough.
+                Err(PrintError::ReaderLeft) => Ok(printed),
+                outcome => outcome.map(|()| printed),
+            };
+        }
+        match print_rows(manner, &mut self.sink, rows, secrets, &mut printed).await {
             // The writers of some formats turn the error of the pipe into text on its way up.
             Err(_) if self.sink.has_lost_reader() => Err(PrintError::ReaderLeft),
-            outcome => outcome,
+            outcome => {
+                outcome?;
+                self.results += 1;
+                Ok(printed)
+            }
         }
     }
 
-    async fn print_rows(
-        &mut self,
-        mut rows: SendableRecordBatchStream,
-        secrets: &[String],
-    ) -> Result<Printed, PrintError> {
-        if self.results > 0 && self.format.holds_one_result() && !self.sink.is_standard() {
-            return Err(PrintError::Failed(Failure::new(format!(
-                "a {} file holds one result: this is the second",
-                self.format.name()
-            ))));
-        }
-        if self.format == Format::Parquet && self.results > 0 {
-            return Err(PrintError::Failed(Failure::new("parquet holds one result: this is the second")));
+    /// Whether this format can take another result, here.
+    fn check(&self) -> Result<(), PrintError> {
+        let refused = |message: String| Err(PrintError::Failed(Failure::new(message)));
+        let second = self.results > 0;
+        if second && self.format.holds_one_result() && (!self.sink.is_standard() || self.format == Format::Parquet) {
+            return refused(format!("a {} file holds one result: this is the second", self.format.name()));
         }
         if self.format == Format::Parquet && self.sink.is_terminal() {
-            return Err(PrintError::Failed(Failure::new(
-                "parquet is not for a terminal: use --output FILE, or redirect standard output",
-            )));
+            return refused("parquet is not for a terminal: use --output FILE, or redirect standard output".to_owned());
         }
-        if self.format == Format::Markdown && self.results > 0 {
-            writeln!(self.sink)?;
-        }
-        let schema = rows.schema();
-        let mut writer = Writer::begin(self.format, &schema, &mut self.sink)?;
-        let mut printed = Printed::default();
-        while let Some(batch) = rows.next().await {
-            let batch = batch?;
-            let shown = printed.rows - printed.hidden;
-            let room = self.row_limit.map_or(usize::MAX, |limit| limit - shown);
-            let visible = batch.num_rows().min(room);
-            printed.rows += batch.num_rows();
-            printed.hidden += batch.num_rows() - visible;
-            if visible > 0 {
-                writer.write(presentable(&batch.slice(0, visible), secrets)?)?;
-            }
-        }
-        writer.finish()?;
-        self.sink.flush()?;
-        self.results += 1;
-        Ok(printed)
+        Ok(())
+    }
+
+    fn paged(&self) -> Option<Sink> {
+        let screen = Screen::of_terminal().filter(|_| self.pages && self.sink.is_standard())?;
+        Some(Sink::new(Target::Paged(Paged::new(screen))))
     }
 
     /// Writes text that is not a result, such as help or a picture.
@@ -227,8 +247,32 @@ impl Printer {
     /// # Errors
     /// From the writer.
     pub(crate) fn write_text(&mut self, text: &str) -> Result<(), PrintError> {
+        if let Some(mut paged) = self.paged() {
+            let written = paged.write_all(text.as_bytes()).map_err(PrintError::from);
+            return match written.and(paged.finish()) {
+                Err(PrintError::ReaderLeft) => Ok(()),
+                outcome => outcome,
+            };
+        }
         self.sink.write_all(text.as_bytes())?;
         Ok(self.sink.flush()?)
+    }
+
+    /// Writes a picture, which was made to fit the terminal.
+    ///
+    /// # Errors
+    /// From the writer.
+    pub(crate) fn write_picture(&mut self, picture: &str) -> Result<(), PrintError> {
+        let pages = std::mem::take(&mut self.pages);
+        let written = self.write_text(picture);
+        self.pages = pages;
+        self.results += 1;
+        written
+    }
+
+    /// Whether anything was written.
+    pub(crate) fn has_content(&self) -> bool {
+        self.results > 0
     }
 
     /// Ends the output; a file takes its final name now.
@@ -240,11 +284,49 @@ impl Printer {
     }
 }
 
+/// How one result is written.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    format: Format,
+    layout: Layout,
+    row_limit: Option<usize>,
+    follows_another: bool,
+}
+
+async fn print_rows(
+    manner: Manner,
+    sink: &mut Sink,
+    mut rows: SendableRecordBatchStream,
+    secrets: &[String],
+    printed: &mut Printed,
+) -> Result<(), PrintError> {
+    if manner.format == Format::Markdown && manner.follows_another {
+        writeln!(sink)?;
+    }
+    let schema = rows.schema();
+    let mut writer = Writer::begin(manner.format, manner.layout, &schema, sink)?;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        let shown = printed.rows - printed.hidden;
+        let room = manner.row_limit.map_or(usize::MAX, |limit| limit.saturating_sub(shown));
+        let visible = batch.num_rows().min(room);
+        printed.rows += batch.num_rows();
+        printed.hidden += batch.num_rows() - visible;
+        if visible > 0 {
+            writer.write(presentable(&batch.slice(0, visible), secrets)?)?;
+        }
+    }
+    writer.finish()?;
+    Ok(sink.flush()?)
+}
+
 /// Where bytes go.
 struct Sink(BufWriter<Target>);
 
 enum Target {
     Standard(Pipe),
+    /// Standard output, through a pager if need be.
+    Paged(Paged),
     File(Replacement),
 }
 
@@ -289,6 +371,7 @@ impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Standard(pipe) => pipe.write(bytes),
+            Self::Paged(paged) => paged.write(bytes),
             Self::File(file) => file.write(bytes),
         }
     }
@@ -296,6 +379,7 @@ impl Write for Target {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Standard(pipe) => pipe.flush(),
+            Self::Paged(paged) => paged.flush(),
             Self::File(file) => file.flush(),
         }
     }
@@ -323,6 +407,7 @@ impl Sink {
     fn is_terminal(&self) -> bool {
         match self.0.get_ref() {
             Target::Standard(pipe) => pipe.output.is_terminal(),
+            Target::Paged(_) => true,
             Target::File(_) => false,
         }
     }
@@ -330,6 +415,7 @@ impl Sink {
     fn has_lost_reader(&self) -> bool {
         match self.0.get_ref() {
             Target::Standard(pipe) => pipe.lost_reader,
+            Target::Paged(paged) => paged.has_left(),
             Target::File(_) => false,
         }
     }
@@ -338,6 +424,7 @@ impl Sink {
         let target = self.0.into_inner().map_err(|error| PrintError::from(error.into_error()))?;
         match target {
             Target::Standard(mut pipe) => Ok(pipe.flush()?),
+            Target::Paged(mut paged) => Ok(paged.finish()?),
             Target::File(file) => file.put_in_place(),
         }
     }
@@ -415,9 +502,9 @@ enum Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn begin(format: Format, schema: &SchemaRef, sink: &'a mut Sink) -> Result<Self, PrintError> {
+    fn begin(format: Format, layout: Layout, schema: &SchemaRef, sink: &'a mut Sink) -> Result<Self, PrintError> {
         Ok(match format {
-            Format::Table => Self::Table(Box::new(Table::new(Arc::clone(schema), sink))),
+            Format::Table => Self::Table(Box::new(Table::new(Arc::clone(schema), layout, sink))),
             Format::Csv | Format::Tsv => {
                 let delimiter = if format == Format::Csv { b',' } else { b'\t' };
                 let flat = flat_schema(schema);
@@ -471,35 +558,64 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Aligned columns. The first rows are kept to measure the columns; from then on rows go straight through.
+/// Columns beside or under each other. The first rows are kept to measure the columns; from then on rows go straight
+/// through.
 struct Table<'a> {
     sink: &'a mut Sink,
     schema: SchemaRef,
+    layout: Layout,
     measured: Vec<Vec<String>>,
-    widths: Option<Vec<usize>>,
+    /// None while rows are kept.
+    shape: Option<Shape>,
+}
+
+/// What the first rows decided.
+enum Shape {
+    /// Columns of these widths.
+    Beside(Vec<usize>),
+    /// The names as wide as this, and how many rows were written.
+    Under(usize, usize),
 }
 
 impl<'a> Table<'a> {
-    fn new(schema: SchemaRef, sink: &'a mut Sink) -> Self {
-        Self { sink, schema, measured: Vec::new(), widths: None }
+    fn new(schema: SchemaRef, layout: Layout, sink: &'a mut Sink) -> Self {
+        let mut table = Self { sink, schema, layout, measured: Vec::new(), shape: None };
+        if layout == Layout::Expanded {
+            table.shape = Some(table.under());
+        }
+        table
+    }
+
+    fn under(&self) -> Shape {
+        Shape::Under(self.schema.fields().iter().map(|field| width(field.name())).max().unwrap_or(0), 0)
     }
 
     fn write(&mut self, batch: RecordBatch) -> Result<(), PrintError> {
         for row in cells(&batch)? {
-            match &self.widths {
-                Some(widths) => write_row(self.sink, &self.schema, widths, &row)?,
-                None => {
-                    self.measured.push(row);
-                    if self.measured.len() == MEASURED_ROWS {
-                        self.write_measured()?;
-                    }
+            if self.shape.is_some() {
+                self.write_cells(&row)?;
+            } else {
+                self.measured.push(row);
+                if self.measured.len() == MEASURED_ROWS {
+                    self.write_measured()?;
                 }
             }
         }
         Ok(())
     }
 
-    fn write_measured(&mut self) -> Result<Vec<usize>, PrintError> {
+    fn write_cells(&mut self, row: &[String]) -> Result<(), PrintError> {
+        match &mut self.shape {
+            None => Ok(()),
+            Some(Shape::Beside(widths)) => write_row(self.sink, &self.schema, widths, row),
+            Some(Shape::Under(name_width, written)) => {
+                *written += 1;
+                write_record(self.sink, &self.schema, *name_width, *written, row)
+            }
+        }
+    }
+
+    fn write_measured(&mut self) -> Result<(), PrintError> {
         let mut widths: Vec<usize> = self.schema.fields().iter().map(|field| width(field.name())).collect();
         for row in &self.measured {
             for (width_of_column, cell) in widths.iter_mut().zip(row) {
@@ -507,24 +623,53 @@ impl<'a> Table<'a> {
                 *width_of_column = (*width_of_column).max(widest);
             }
         }
-        write_rule(self.sink, &widths)?;
-        let names: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
-        write_row(self.sink, &self.schema, &widths, &names)?;
-        write_rule(self.sink, &widths)?;
-        for row in self.measured.drain(..) {
-            write_row(self.sink, &self.schema, &widths, &row)?;
+        let total = widths.iter().map(|width| width + 3).sum::<usize>() + 1;
+        if matches!(self.layout, Layout::Fitting(room) if total > room) && !self.measured.is_empty() {
+            self.shape = Some(self.under());
+        } else {
+            write_rule(self.sink, &widths)?;
+            let names: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
+            write_row(self.sink, &self.schema, &widths, &names)?;
+            write_rule(self.sink, &widths)?;
+            self.shape = Some(Shape::Beside(widths));
         }
-        self.widths = Some(widths.clone());
-        Ok(widths)
+        for row in std::mem::take(&mut self.measured) {
+            self.write_cells(&row)?;
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<(), PrintError> {
-        let widths = match self.widths.take() {
-            Some(widths) => widths,
-            None => self.write_measured()?,
-        };
-        write_rule(self.sink, &widths)
+        if self.shape.is_none() {
+            self.write_measured()?;
+        }
+        match &self.shape {
+            Some(Shape::Beside(widths)) => write_rule(self.sink, widths),
+            _ => Ok(()),
+        }
     }
+}
+
+/// A row with its columns under each other.
+fn write_record(
+    sink: &mut Sink,
+    schema: &Schema,
+    name_width: usize,
+    number: usize,
+    row: &[String],
+) -> Result<(), PrintError> {
+    let title = format!("-[ row {number} ]");
+    let rule = "-".repeat((name_width + 2).saturating_sub(title.len()).max(1));
+    writeln!(sink, "{title}{rule}")?;
+    for (field, cell) in schema.fields().iter().zip(row) {
+        let padding = " ".repeat(name_width.saturating_sub(width(field.name())));
+        let mut lines = cell.lines();
+        writeln!(sink, "{}{padding} | {}", field.name(), lines.next().unwrap_or_default())?;
+        for line in lines {
+            writeln!(sink, "{} | {line}", " ".repeat(name_width))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_rule(sink: &mut Sink, widths: &[usize]) -> Result<(), PrintError> {
@@ -637,7 +782,7 @@ fn readable(value: f64) -> String {
 }
 
 /// Columns that a terminal uses for `text`. Some coins have Chinese names, which are twice as wide.
-fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.chars()
         .map(|letter| match u32::from(letter) {
             0x0300..=0x036F | 0x200B..=0x200F | 0xFE00..=0xFE0F => 0,

@@ -1,6 +1,7 @@
 //! Pictures in the terminal: how much room and how many colours there are. What is drawn is `crate::render`'s affair.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
 use datafusion::arrow::array::RecordBatch;
 use terminal_size::{Height, Width};
@@ -19,18 +20,34 @@ const FREE_ROWS: u16 = 2;
 /// # Errors
 /// The results have no columns that a picture can show.
 pub(crate) fn picture(results: &[Vec<RecordBatch>], size: Option<(u16, u16)>) -> Result<String, Failure> {
-    let (width, height) = size.unwrap_or_else(room);
-    let options = Options {
-        width,
-        height,
-        color: colors(io::stdout().is_terminal(), |name| std::env::var(name).ok()),
-        ..Options::default()
-    };
+    let color = colors(io::stdout().is_terminal(), |name| std::env::var(name).ok());
+    drawn(results, size.unwrap_or_else(room), color)
+}
+
+fn drawn(results: &[Vec<RecordBatch>], (width, height): (u16, u16), color: ColorDepth) -> Result<String, Failure> {
+    let options = Options { width, height, color, ..Options::default() };
     let mut picture = crate::render::draw(results, &options).map_err(|error| Failure::new(error.to_string()))?;
     if !picture.ends_with('\n') {
         picture.push('\n');
     }
     Ok(picture)
+}
+
+/// Draws results to a text file: `.txt` in letters, `.ans` with the colours of a terminal.
+///
+/// # Errors
+/// Another ending, the results have no columns that a picture can show, or the file cannot be written.
+pub(crate) fn to_file(results: &[Vec<RecordBatch>], path: &Path, size: Option<(u16, u16)>) -> Result<(), Failure> {
+    let color = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("txt") => ColorDepth::None,
+        Some("ans") => ColorDepth::TrueColor,
+        _ => {
+            let path = path.display();
+            return Err(Failure::new(format!("a picture's file must end in .txt or .ans, was '{path}'")));
+        }
+    };
+    let picture = drawn(results, size.unwrap_or(FALLBACK), color)?;
+    std::fs::write(path, picture).map_err(|error| Failure::new(format!("cannot write '{}': {error}", path.display())))
 }
 
 fn room() -> (u16, u16) {

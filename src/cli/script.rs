@@ -1,14 +1,20 @@
-//! Scripts: text cut into statements that remember their line, the variables that a header declares, secrets.
+//! Scripts: text cut into statements and backslash commands that remember their line, the variables that a header
+//! declares, secrets.
 //!
 //! ```text
 //! text ──► tokens (strings, comments and dollar quotes are one token each) ──► cut at `;` ──► statements
+//!     └──► lines that begin with `\` where a statement could begin ─────────────────────────► commands
 //! ```
 //!
 //! Nothing is parsed here beyond tokens: a script stops at its first error, so a later statement may well be wrong.
+//! What follows a command on its line is taken as it stands, so a file's name needs no quotes.
+
+use std::ops::Range;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::Dialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::error::{Failure, one_line, sentence, take_line};
 use super::variables::Declaration;
@@ -26,11 +32,39 @@ pub(crate) struct Script {
     pub(crate) name: String,
     /// The variables of its header.
     pub(crate) declarations: Vec<Declaration>,
-    /// In order.
-    pub(crate) statements: Vec<Unparsed>,
+    /// What it does, in order.
+    pub(crate) items: Vec<Item>,
     /// A string or comment that never ends; everything before it can still run.
     pub(crate) unreadable: Option<Failure>,
 }
+
+/// One thing that a script does.
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
+    /// A statement of SQL.
+    Statement(Unparsed),
+    /// A backslash command.
+    Command(Command),
+}
+
+/// A backslash command, such as `\set symbol BTCUSDT` or `\plot SELECT …;`.
+#[derive(Debug, Clone)]
+pub(crate) struct Command {
+    /// With its backslash.
+    pub(crate) name: String,
+    /// What follows the name on its line, without the statement.
+    pub(crate) argument: String,
+    /// The statement that it is to work on.
+    pub(crate) statement: Option<Unparsed>,
+    /// Where it stands in the script.
+    pub(crate) line: u64,
+}
+
+/// Commands after whose argument a statement may follow, up to its semicolon.
+const TAKE_A_STATEMENT: &[&str] = &["\\plot", "\\explain", "\\watch"];
+
+/// Words that begin the statement after a command's argument.
+const BEGIN_A_STATEMENT: &[&str] = &["select", "with", "from", "values", "table", "show", "describe", "explain"];
 
 /// The tokens of one statement, with their places in the script.
 #[derive(Debug, Clone)]
@@ -46,28 +80,24 @@ impl Script {
     /// # Errors
     /// A header line that begins like a declaration and is not one.
     pub(crate) fn read(name: &str, text: &str, dialect: &dyn Dialect) -> Result<Self, Failure> {
-        let mut tokens = Vec::new();
         // A byte order mark is the editor's, not the author's.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let unreadable = Tokenizer::new(dialect, text)
-            .tokenize_with_location_into_buf(&mut tokens)
-            .err()
-            .map(|error| Failure::at(name, error.location.line, sentence(&error.message)));
-        let declarations = declarations(name, &tokens)?;
-        let mut statements = Vec::new();
-        let mut current = Vec::new();
-        for token in tokens {
-            if token.token == Token::SemiColon {
-                statements.extend(Unparsed::new(std::mem::take(&mut current)));
-            } else {
-                current.push(token);
-            }
+        let mut reader = Reader { name, text, dialect, items: Vec::new(), declarations: None, unreadable: None };
+        let mut at = Some(0);
+        while let Some(from) = at {
+            at = reader.read_from(from)?;
         }
-        // What precedes an unreadable token is a torn statement, not a last one without its semicolon.
-        if unreadable.is_none() {
-            statements.extend(Unparsed::new(current));
-        }
-        Ok(Self { name: name.to_owned(), declarations, statements, unreadable })
+        let Reader { items, declarations, unreadable, .. } = reader;
+        Ok(Self { name: name.to_owned(), declarations: declarations.unwrap_or_default(), items, unreadable })
+    }
+
+    /// The statements alone.
+    #[cfg(test)]
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &Unparsed> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Statement(statement) => Some(statement),
+            Item::Command(_) => None,
+        })
     }
 
     /// The script with nothing but one of its statements.
@@ -75,15 +105,174 @@ impl Script {
         Self {
             name: self.name.clone(),
             declarations: self.declarations.clone(),
-            statements: vec![statement.clone()],
+            items: vec![Item::Statement(statement.clone())],
             unreadable: None,
         }
     }
 
-    /// Whether a statement mentions the value of a secret option.
+    /// Whether a statement mentions the value of a secret option, or a command sets a secret variable.
     pub(crate) fn has_secrets(&self) -> bool {
-        self.statements.iter().any(|statement| !statement.secrets().is_empty())
+        self.items.iter().any(|item| match item {
+            Item::Statement(statement) => !statement.secrets().is_empty(),
+            Item::Command(command) => command.has_secret(),
+        })
     }
+}
+
+impl Command {
+    fn has_secret(&self) -> bool {
+        let sets = self.name == "\\set" && self.argument.split_whitespace().next().is_some_and(is_secret_key);
+        sets || self.statement.as_ref().is_some_and(|statement| !statement.secrets().is_empty())
+    }
+}
+
+/// Cuts a text, and starts anew behind every command: what a command's line holds is not SQL.
+struct Reader<'a> {
+    name: &'a str,
+    text: &'a str,
+    dialect: &'a dyn Dialect,
+    items: Vec<Item>,
+    /// Those before the first item; None until it is reached.
+    declarations: Option<Vec<Declaration>>,
+    unreadable: Option<Failure>,
+}
+
+impl Reader<'_> {
+    /// Reads from a place in the text to its end, or to the end of the first command, which it returns.
+    fn read_from(&mut self, from: usize) -> Result<Option<usize>, Failure> {
+        let tokenized = tokenize(self.text, from, self.dialect);
+        if self.declarations.is_none() {
+            self.declarations = Some(declarations(self.name, &tokenized.tokens)?);
+        }
+        let mut current: Vec<TokenWithSpan> = Vec::new();
+        for (index, token) in tokenized.tokens.iter().enumerate() {
+            let starts = current.iter().all(|token| is_space(&token.token));
+            match token.token {
+                Token::SemiColon => self.items.extend(Unparsed::new(std::mem::take(&mut current)).map(Item::Statement)),
+                Token::Backslash if starts => {
+                    return self.command(token.span.start, tokenized.ranges[index].start).map(Some);
+                }
+                Token::Backslash if begins_line(self.text, tokenized.ranges[index].start) => {
+                    let line = Unparsed::new(current).map_or(token.span.start.line, |statement| statement.line);
+                    let command = first_word(&self.text[tokenized.ranges[index].start..]);
+                    return Err(Failure::at(
+                        self.name,
+                        token.span.start.line,
+                        format!("the statement that begins in line {line} must end with ; before '{command}'"),
+                    ));
+                }
+                _ => current.push(token.clone()),
+            }
+        }
+        // What precedes an unreadable token is a torn statement, not a last one without its semicolon.
+        match tokenized.error {
+            Some((line, message)) => self.unreadable = Some(Failure::at(self.name, line, message)),
+            None => self.items.extend(Unparsed::new(current).map(Item::Statement)),
+        }
+        Ok(None)
+    }
+
+    /// Reads the command at `start` and returns where it ends.
+    fn command(&mut self, place: Location, start: usize) -> Result<usize, Failure> {
+        let rest = &self.text[start..];
+        let line_end = start + rest.find('\n').unwrap_or(rest.len());
+        let line = self.text[start..line_end].trim_end();
+        let name = first_word(line).trim_end_matches(';');
+        let argument = &line[name.len()..];
+        let mut command =
+            Command { name: name.to_owned(), argument: argument.to_owned(), statement: None, line: place.line };
+        let statement_at = TAKE_A_STATEMENT.contains(&name).then(|| statement_in(argument)).flatten();
+        let mut end = line_end;
+        if let Some(at) = statement_at {
+            let from = start + name.len() + at;
+            command.argument = argument[..at].to_owned();
+            let tokenized = tokenize(self.text, from, self.dialect);
+            let semicolon = tokenized.tokens.iter().position(|token| token.token == Token::SemiColon);
+            match (semicolon, tokenized.error) {
+                (Some(at), _) => {
+                    end = tokenized.ranges[at].end;
+                    command.statement = Unparsed::new(tokenized.tokens[..at].to_vec());
+                }
+                (None, None) => {
+                    end = self.text.len();
+                    command.statement = Unparsed::new(tokenized.tokens);
+                }
+                (None, Some((line, message))) => {
+                    self.unreadable = Some(Failure::at(self.name, line, message));
+                    return Ok(self.text.len());
+                }
+            }
+        }
+        command.argument = command.argument.trim().trim_end_matches(';').trim_end().to_owned();
+        self.items.push(Item::Command(command));
+        Ok(end)
+    }
+}
+
+/// The tokens of a text from some place on, each with its bytes in the whole text.
+pub(crate) struct Tokenized {
+    pub(crate) tokens: Vec<TokenWithSpan>,
+    pub(crate) ranges: Vec<Range<usize>>,
+    /// The line of what cannot be read, and why. Everything before it is in `tokens`.
+    pub(crate) error: Option<(u64, String)>,
+}
+
+/// Cuts `text` from byte `from` on into tokens whose lines and columns are those of the whole text.
+pub(crate) fn tokenize(text: &str, from: usize, dialect: &dyn Dialect) -> Tokenized {
+    let before = &text[..from];
+    let (lines, columns) =
+        (before.matches('\n').count() as u64, before.chars().rev().take_while(|c| *c != '\n').count());
+    let shifted = |at: Location| Location {
+        line: at.line + lines,
+        column: if at.line == 1 { at.column + columns as u64 } else { at.column },
+    };
+    let mut tokens = Vec::new();
+    let outcome = Tokenizer::new(dialect, &text[from..]).tokenize_with_location_into_buf(&mut tokens);
+    let error = outcome.err().map(|error| (shifted(error.location).line, sentence(&error.message)));
+    let mut place = Location { line: 1, column: 1 };
+    let mut bytes = from;
+    let mut letters = text[from..].chars();
+    let mut byte_of = |target: Location| {
+        while place < target {
+            let Some(letter) = letters.next() else { break };
+            bytes += letter.len_utf8();
+            if letter == '\n' {
+                place = Location { line: place.line + 1, column: 1 };
+            } else {
+                place.column += 1;
+            }
+        }
+        bytes
+    };
+    let ranges = tokens.iter().map(|token| byte_of(token.span.start)..byte_of(token.span.end)).collect();
+    for token in &mut tokens {
+        token.span = Span { start: shifted(token.span.start), end: shifted(token.span.end) };
+    }
+    Tokenized { tokens, ranges, error }
+}
+
+/// Where in a command's argument a statement begins: at its first or second word.
+fn statement_in(argument: &str) -> Option<usize> {
+    let mut at = 0;
+    for _ in 0..2 {
+        at += argument[at..].len() - argument[at..].trim_start().len();
+        let word = argument[at..].split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
+        let begins = BEGIN_A_STATEMENT.iter().any(|begin| begin.eq_ignore_ascii_case(word));
+        if begins || argument[at..].starts_with('(') {
+            return Some(at);
+        }
+        at += word.len();
+    }
+    None
+}
+
+/// Whether nothing but space precedes a place on its line.
+fn begins_line(text: &str, at: usize) -> bool {
+    text[..at].chars().rev().take_while(|c| *c != '\n').all(char::is_whitespace)
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
 }
 
 impl Unparsed {
@@ -91,6 +280,30 @@ impl Unparsed {
     fn new(tokens: Vec<TokenWithSpan>) -> Option<Self> {
         let line = tokens.iter().find(|token| !is_space(&token.token))?.span.start.line;
         Some(Self { tokens, line })
+    }
+
+    /// The statement with EXPLAIN before it.
+    pub(crate) fn explained(&self, analyze: bool) -> Self {
+        let place = Span::new(Location { line: self.line, column: 1 }, Location { line: self.line, column: 1 });
+        let word = |keyword: &str| TokenWithSpan { token: Token::make_keyword(keyword), span: place };
+        let space = || TokenWithSpan { token: Token::Whitespace(Whitespace::Space), span: place };
+        let mut tokens = vec![word("EXPLAIN"), space()];
+        if analyze {
+            tokens.extend([word("ANALYZE"), space()]);
+        }
+        tokens.extend(self.tokens.iter().cloned());
+        Self { tokens, line: self.line }
+    }
+
+    /// The statement as it was written.
+    pub(crate) fn text(&self) -> String {
+        self.tokens.iter().map(|token| token.token.to_string()).collect::<String>().trim().to_owned()
+    }
+
+    /// Whether it begins with one of these words.
+    pub(crate) fn begins_with(&self, keywords: &[Keyword]) -> bool {
+        let first = self.tokens.iter().find(|token| !is_space(&token.token)).map(|token| &token.token);
+        matches!(first, Some(Token::Word(word)) if keywords.contains(&word.keyword))
     }
 
     /// The line after which another statement begins.
@@ -149,21 +362,64 @@ impl Unparsed {
     }
 }
 
-/// Whether the REPL may run `text`: every statement in it has ended, outside strings and comments.
-pub(crate) fn is_complete(text: &str, dialect: &dyn Dialect) -> bool {
-    let trimmed = text.trim();
-    if trimmed.is_empty() || trimmed.starts_with('\\') {
-        return true;
-    }
-    let mut tokens = Vec::new();
-    match Tokenizer::new(dialect, text).tokenize_with_location_into_buf(&mut tokens) {
-        Ok(()) => match tokens.iter().rev().find(|token| !is_space(&token.token)) {
-            Some(last) => last.token == Token::SemiColon,
-            // Only comments so far.
-            None => true,
-        },
-        // More lines may close the string or comment; any other fault is for the parser to report.
-        Err(error) => !["nterminated", "EOF", "close delimiter"].iter().any(|sign| error.message.contains(sign)),
+/// What the prompt does with what was typed so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Typed {
+    /// Every statement in it has ended, outside strings and comments: it runs.
+    Whole,
+    /// It wants more lines.
+    Unfinished,
+    /// Its last line, from this byte on, is a command; the statement before is kept as it stands.
+    Interrupted(usize),
+}
+
+/// Tells whether `text` can run.
+pub(crate) fn typed(text: &str, dialect: &dyn Dialect) -> Typed {
+    let mut from = 0;
+    loop {
+        let tokenized = tokenize(text, from, dialect);
+        let mut statement_from = None;
+        let mut command = None;
+        for (token, range) in tokenized.tokens.iter().zip(&tokenized.ranges) {
+            match token.token {
+                Token::SemiColon => statement_from = None,
+                Token::Backslash if statement_from.is_none() || begins_line(text, range.start) => {
+                    command = Some(range.start);
+                    break;
+                }
+                ref token if is_space(token) => {}
+                _ => statement_from = statement_from.or(Some(range.start)),
+            }
+        }
+        match (command, statement_from) {
+            (Some(at), Some(_)) => return Typed::Interrupted(at),
+            (Some(at), None) => {
+                let line = text[at..].lines().next().unwrap_or_default();
+                let name = first_word(line);
+                let statement = TAKE_A_STATEMENT.contains(&name).then(|| statement_in(&line[name.len()..])).flatten();
+                let Some(statement) = statement else {
+                    from = at + line.len();
+                    if from >= text.len() {
+                        return Typed::Whole;
+                    }
+                    continue;
+                };
+                from = at + name.len() + statement;
+            }
+            (None, open) => {
+                return match tokenized.error {
+                    None if open.is_some() => Typed::Unfinished,
+                    None => Typed::Whole,
+                    // More lines may close the string or comment; any other fault is for the parser to report.
+                    Some((_, message))
+                        if ["nterminated", "EOF", "close delimiter"].iter().any(|s| message.contains(s)) =>
+                    {
+                        Typed::Unfinished
+                    }
+                    Some(_) => Typed::Whole,
+                };
+            }
+        }
     }
 }
 
@@ -226,10 +482,13 @@ mod tests {
         Script::read("x.sql", text, &GenericDialect {}).expect("a script")
     }
 
+    fn statement(script: &Script, index: usize) -> &Unparsed {
+        script.statements().nth(index).expect("a statement")
+    }
+
     fn parsed(text: &str) -> Vec<(u64, String)> {
         read(text)
-            .statements
-            .iter()
+            .statements()
             .map(|statement| {
                 let parsed = statement.parse(&GenericDialect {}, 50).expect("a statement");
                 (statement.line, parsed.to_string())
@@ -257,16 +516,16 @@ mod tests {
     #[test]
     fn errors_carry_the_line_of_the_script() {
         let script = read("SELECT 1;\n\nSELECT\n  1 +\n  ) ;");
-        let (line, _) = script.statements[1].parse(&GenericDialect {}, 50).expect_err("faulty");
-        assert_eq!((script.statements[1].line, line), (3, Some(5)));
-        let (_, message) = read("SELECT * FROM $t").statements[0].parse(&GenericDialect {}, 50).expect_err("faulty");
+        let (line, _) = statement(&script, 1).parse(&GenericDialect {}, 50).expect_err("faulty");
+        assert_eq!((statement(&script, 1).line, line), (3, Some(5)));
+        let (_, message) = statement(&read("SELECT * FROM $t"), 0).parse(&GenericDialect {}, 50).expect_err("faulty");
         assert!(message.contains("'$t' cannot follow FROM"), "{message}");
     }
 
     #[test]
     fn an_open_string_is_reported_after_what_precedes_it() {
         let script = read("SELECT 1;\nSELECT 'open");
-        assert_eq!(script.statements.len(), 1);
+        assert_eq!(script.items.len(), 1);
         let failure = script.unreadable.expect("an open string");
         assert_eq!(failure.place.expect("a place").1, 2);
     }
@@ -281,17 +540,88 @@ mod tests {
         assert!(Script::read("x.sql", "-- $a text\n-- $a text\n", &GenericDialect {}).is_err());
     }
 
+    fn commands(text: &str) -> Vec<(String, String, Option<String>, u64)> {
+        let script = read(text);
+        let commands = script.items.iter().filter_map(|item| match item {
+            Item::Command(command) => Some(command),
+            Item::Statement(_) => None,
+        });
+        commands
+            .map(|command| {
+                let statement = command.statement.as_ref();
+                let statement = statement.map(|s| s.parse(&GenericDialect {}, 50).expect("a statement").to_string());
+                (command.name.clone(), command.argument.clone(), statement, command.line)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn commands_end_with_their_line() {
+        let text =
+            "\\set symbol 'BTCUSDT';\nSELECT 1;\n-- a note\n  \\i it's here.sql\nSELECT 2; \\timing\nSELECT ';';";
+        let expected = [("\\set", "symbol 'BTCUSDT'", 1), ("\\i", "it's here.sql", 4), ("\\timing", "", 5)];
+        let found = commands(text);
+        let found: Vec<_> = found.iter().map(|(n, a, s, l)| (n.as_str(), a.as_str(), *l, s.is_none())).collect();
+        assert_eq!(found, expected.map(|(name, argument, line)| (name, argument, line, true)));
+        let lines: Vec<u64> = read(text).statements().map(|statement| statement.line).collect();
+        assert_eq!(lines, [2, 5, 6]);
+    }
+
+    #[test]
+    fn a_command_may_take_a_statement() {
+        let text =
+            "\\plot map.txt SELECT ';',\n 2; SELECT 3;\n\\explain analyze SELECT 1\n;\\watch 5\n\\plot\nSELECT 4";
+        let found = commands(text);
+        assert_eq!(found[0], ("\\plot".into(), "map.txt".into(), Some("SELECT ';', 2".into()), 1));
+        assert_eq!(found[1], ("\\explain".into(), "analyze".into(), Some("SELECT 1".into()), 3));
+        assert_eq!(found[2], ("\\watch".into(), "5".into(), None, 4));
+        assert_eq!(found[3], ("\\plot".into(), String::new(), None, 5));
+        let faulty = read("\\plot SELECT 1,\n  2 +;\nSELECT )");
+        let (line, _) = statement(&faulty, 0).parse(&GenericDialect {}, 50).expect_err("faulty");
+        assert_eq!(line, Some(3));
+    }
+
+    #[test]
+    fn a_statement_ends_before_a_command() {
+        let failure = Script::read("x.sql", "SELECT 1;\nSELECT 2\n\\timing\n", &GenericDialect {}).expect_err("torn");
+        assert_eq!(
+            failure.to_string(),
+            "x.sql:3: error: the statement that begins in line 2 must end with ; before '\\timing'"
+        );
+        assert!(Script::read("x.sql", "SELECT '\n\\timing'", &GenericDialect {}).is_ok());
+    }
+
     #[test]
     fn unfinished_input_waits_for_more() {
-        let complete = |text| is_complete(text, &GenericDialect {});
-        for text in ["", "\\q", "SELECT 1;", "SELECT ';';  ", "SELECT 1; -- done", "-- note"] {
-            assert!(complete(text), "{text}");
+        let typed = |text| typed(text, &GenericDialect {});
+        for text in [
+            "",
+            "\\q",
+            "SELECT 1;",
+            "SELECT ';';  ",
+            "SELECT 1; -- done",
+            "-- note",
+            "\\set a it's",
+            "\\plot SELECT 1;",
+            "\\plot\n",
+        ] {
+            assert_eq!(typed(text), Typed::Whole, "{text}");
         }
-        for text in
-            ["SELECT 1", "SELECT ';", "SELECT 1 -- ;", "/* ;", "SELECT $$;", "SELECT 1; SELECT 2", "SELECT \"a;"]
-        {
-            assert!(!complete(text), "{text}");
+        for text in [
+            "SELECT 1",
+            "SELECT ';",
+            "SELECT 1 -- ;",
+            "/* ;",
+            "SELECT $$;",
+            "SELECT 1; SELECT 2",
+            "SELECT \"a;",
+            "SELECT '\n\\q",
+            "\\plot SELECT 1",
+            "\\explain analyze SELECT '\n;",
+        ] {
+            assert_eq!(typed(text), Typed::Unfinished, "{text}");
         }
+        assert_eq!(typed("SELECT 1\n  \\q"), Typed::Interrupted(11));
     }
 
     #[test]
@@ -301,9 +631,9 @@ mod tests {
              OPTIONS ('aws.access_key_id' 'AK', 'aws.secret_access_key' 'SK', 'aws.region' 'eu'); \
              SET x.password = 'PW'; SET y.token TO 'TK'",
         );
-        assert_eq!(script.statements[0].secrets(), ["AK", "SK"]);
-        assert_eq!(script.statements[1].secrets(), ["PW"]);
-        assert_eq!(script.statements[2].secrets(), ["TK"]);
-        assert_eq!(mask("found: 'SK'", &script.statements[0].secrets()), "found: '***'");
+        assert_eq!(statement(&script, 0).secrets(), ["AK", "SK"]);
+        assert_eq!(statement(&script, 1).secrets(), ["PW"]);
+        assert_eq!(statement(&script, 2).secrets(), ["TK"]);
+        assert_eq!(mask("found: 'SK'", &statement(&script, 0).secrets()), "found: '***'");
     }
 }

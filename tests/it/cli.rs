@@ -343,3 +343,73 @@ fn pictures_to_files_are_refused_for_now() {
     assert!(message.starts_with("error: render: draws to the terminal only, cannot write 'x.png'"), "{message}");
     assert_eq!(run(&["render"]).status.code(), Some(2));
 }
+
+#[test]
+fn commands_work_in_scripts() {
+    let folder = Folder::new();
+    folder.script("inner.sql", "-- $n integer = 1\nSELECT $n AS n;\n\\set n 8\n\\q\nSELECT 'not reached';\n");
+    let script = folder.script(
+        "outer.sql",
+        "-- $n integer  a number\n\\set n 7\n\\echo it's $n; begin\nSELECT $n AS n; \\ir inner.sql\nSELECT $n AS n;\n",
+    );
+    assert_eq!(printed(&["--format", "csv", "-f", &script]), "it's $n; begin\nn\n7\nn\n7\nn\n8\n");
+
+    let text = "\\x\nSELECT 1 AS a, NULL AS longer;\n\\x off\n\\format csv\nSELECT 2 AS b;";
+    assert_eq!(printed(&["-c", text]), "-[ row 1 ]-\na      | 1\nlonger | NULL\nb\n2\n");
+
+    let file = folder.path("o.md");
+    let text = format!("\\o {file}\nSELECT 1 AS a; SELECT 2 AS b;\n\\o\nSELECT 3 AS c;");
+    assert_eq!(printed(&["--format", "csv", "-c", &text]), "c\n3\n");
+    assert_eq!(fs::read_to_string(&file).expect("the file"), "| a |\n| ---: |\n| 1 |\n\n| b |\n| ---: |\n| 2 |\n");
+}
+
+#[test]
+fn faulty_commands_say_where_and_what() {
+    let folder = Folder::new();
+    let circle = folder.script("circle.sql", "\n\\ir circle.sql\n");
+    for (text, expected) in [
+        ("SELECT 1;\n\\tming", "-c:2: error: no such command '\\tming': did you mean '\\timing'?"),
+        ("\\i", "-c:1: error: \\i: must be given a file"),
+        ("\\i none.sql", "-c:1: error: cannot read 'none.sql'"),
+        ("\\set 1x 2", "-c:1: error: a variable's name must be letters, digits and underscores, was '1x'"),
+        ("\\unset x", "-c:1: error: variable 'x' is not set"),
+        ("\\format xlsx", "-c:1: error: format must be one of table|csv"),
+        ("\\x maybe", "-c:1: error: \\x: must be on, off or auto, was 'maybe'"),
+        ("\\limit few", "-c:1: error: \\limit: must be a number of rows or off, was 'few'"),
+        ("\\watch 0", "-c:1: error: \\watch: must be 0.1 to 86400 seconds, was '0'"),
+        ("\\plot", "-c:1: error: \\plot: there is no query yet"),
+        ("\\explain twice", "-c:1: error: \\explain: must be followed by analyze or a query, was 'twice'"),
+        ("\\d nothing", "-c:1: error: no table 'nothing': \\d lists them"),
+        ("\\d candels", "-c:1: error: no table 'candels': did you mean 'candles'?"),
+        ("\\data nowhere", "-c:1: error: data root 'nowhere' must be a folder"),
+        ("SELECT 1\n\\timing", "-c:2: error: the statement that begins in line 1 must end with ; before '\\timing'"),
+        ("\\e", "-c:1: error: \\e: works at the prompt only"),
+    ] {
+        let message = refused(1, &["-c", text]);
+        assert!(message.starts_with(expected), "{text}: {message}");
+    }
+    let message = refused(1, &["-f", &circle]);
+    assert!(message.contains("circle.sql:2: error: \\ir: scripts call each other 16 deep"), "{message}");
+}
+
+#[test]
+fn explain_shows_the_plan_alone() {
+    let text = printed(&["-c", "\\explain SELECT ts FROM candles LIMIT 1;"]);
+    assert!(text.starts_with("DataSourceExec: ") && text.lines().count() == 1, "{text}");
+    let text = printed(&["-c", "SELECT ts FROM candles LIMIT 1; \\explain analyze"]);
+    assert!(text.contains("output_rows=1"), "{text}");
+}
+
+#[test]
+fn tables_are_listed_with_their_source() {
+    let text = printed(&["--format", "csv", "-c", "CREATE VIEW mine AS SELECT 1 AS a; SHOW TABLES"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..2], ["table_name,kind,source", "candles,market,the built-in sample"]);
+    assert_eq!(lines[9], "mine,view,view");
+    let text = printed(&["--data", "none", "-c", "\\data"]);
+    assert_eq!(text, "no market tables\n");
+    assert_eq!(
+        printed(&["--data", "none", "--format", "csv", "-c", "SELECT count(*) > 0 AS any FROM sample.candles"]),
+        "any\ntrue\n"
+    );
+}

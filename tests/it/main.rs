@@ -23,4 +23,6 @@ mod render;
 mod simulator;
 mod slt;
 mod smoothing;
+#[cfg(unix)]
+mod terminal;
 mod truth;
