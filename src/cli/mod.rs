@@ -17,6 +17,7 @@ mod repl;
 mod script;
 mod session;
 mod simulate;
+mod storage;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
