@@ -10,6 +10,8 @@ use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use super::storage::explanation;
+
 /// Words that say which layer of the engine failed. They nest, and tell a user of SQL nothing.
 const LAYERS: &[&str] = &[
     "Error during planning: ",
@@ -84,6 +86,10 @@ impl From<DataFusionError> for Failure {
 ///
 /// `Resources exhausted` stays: it is what a user searches for when a memory limit was set.
 pub(crate) fn one_line(error: &DataFusionError) -> String {
+    // What a store says is a sentence already, and begins with a name.
+    if let Some(explanation) = explanation(error) {
+        return explanation.to_owned();
+    }
     sentence(&innermost(error))
 }
 

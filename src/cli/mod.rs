@@ -22,6 +22,7 @@ mod script;
 mod session;
 mod shell;
 mod simulate;
+mod storage;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::error::{Failure, one_line, sentence, take_line};
+use super::storage::secrets_in_url;
 use super::variables::Declaration;
 
 /// Parts of an option's key that make its value a secret.
@@ -335,7 +336,8 @@ impl Unparsed {
         }
     }
 
-    /// The values of options whose key says that they are secret: `'aws.secret_access_key' 'xyz'`.
+    /// The values of options whose key says that they are secret: `'aws.secret_access_key' 'xyz'`; passwords and
+    /// signatures in URLs.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let mut secrets = Vec::new();
         let mut after_key = false;
@@ -345,6 +347,7 @@ impl Unparsed {
                 Token::Eq | Token::RArrow | Token::Colon => {}
                 Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("to") => {}
                 Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) => {
+                    secrets.extend(secrets_in_url(text));
                     if after_key && !text.is_empty() {
                         secrets.push(text.clone());
                     }

@@ -28,6 +28,7 @@ use futures::{FutureExt, StreamExt};
 use super::error::Failure;
 use super::output::{PrintError, Printed, Printer};
 use super::script::{Script, Unparsed, mask};
+use super::storage;
 use super::variables::{Scope, bind};
 
 /// What shapes a session.
@@ -139,12 +140,13 @@ impl Session {
             crate::sql::session_config().with_target_partitions(settings.partitions).with_information_schema(true);
         // Plan errors then know their line.
         config.options_mut().sql_parser.collect_spans = true;
-        let mut runtime = RuntimeEnvBuilder::new();
+        storage::configure(&mut config);
+        let mut runtime = storage::runtime(RuntimeEnvBuilder::new());
         if let Some(bytes) = settings.memory_limit {
             runtime = runtime.with_memory_limit(bytes, 1.0);
         }
         // Files can be named after FROM: `SELECT * FROM 'x.parquet'`.
-        let context = SessionContext::new_with_config_rt(config, runtime.build_arc()?).enable_url_table();
+        let context = storage::open(SessionContext::new_with_config_rt(config, runtime.build_arc()?));
         crate::register_all(&context)?;
         let session = Self { context, root: Mutex::default(), secrets: Mutex::default() };
         session.load(Root::named(settings.data.as_deref())).await?;
@@ -385,6 +387,7 @@ impl Session {
                 .filter(|line| (statement.line..=statement.last_line()).contains(line));
             Located { line, error: error.into() }
         };
+        storage::prepare(&self.context, &mut parsed)?;
         let plan = Box::pin(state.statement_to_plan(parsed)).await.map_err(located)?;
         Box::pin(self.execute(plan)).await.map_err(located)
     }

@@ -11,6 +11,9 @@
 //! ordered by (exchange, symbol, ts). So a function over 1, 2 or 100 keys needs neither sort nor exchange, and holds the
 //! state of one key at a time. All tables of a root split their keys at the same places, those of the candles, so that
 //! their partitions belong together.
+//!
+//! In a bucket every list is a request. With predicates on the key, a scan makes one for the table, one for each exchange
+//! that passes, and one for each key that passes; without, one for a thousand files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -39,13 +42,19 @@ use datafusion::physical_expr::{LexOrdering, Partitioning, PhysicalSortExpr, Ran
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::bounds::TimeBounds;
 use super::keys::Key;
 use crate::market::tables::{TABLES, Table};
+
+/// Requests for lists that are under way at the same time, for each table.
+const CONCURRENT_LISTS: usize = 16;
+
+/// Files that a store lists in one request.
+const PAGE: usize = 1000;
 
 /// Registers the market tables found under a root and returns their names.
 ///
@@ -67,17 +76,22 @@ pub async fn register(context: &SessionContext, root: &str) -> Result<Vec<String
     let listed = store
         .list_with_delimiter(Some(&folder))
         .await
-        .map_err(|error| exec_datafusion_err!("data root '{root}' cannot be listed: {error}"))?;
+        .map_err(|error| object_error(error).context(format!("data root '{root}' cannot be listed")))?;
     let folders: BTreeSet<String> =
         listed.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect();
     let files: BTreeSet<String> =
         listed.objects.iter().filter_map(|o| o.location.filename().map(str::to_owned)).collect();
+    let location = Location { store_url: store_url.clone(), root: folder.clone() };
+    let opened = TABLES.iter().filter(|table| folders.contains(table.name)).map(|table| {
+        let location = location.clone();
+        async move { Ok::<_, DataFusionError>((table, RootTable::try_new(context, table, location).await?)) }
+    });
+    let opened = futures::future::try_join_all(opened).await?;
     let mut names = Vec::new();
     for table in TABLES {
-        if folders.contains(table.name) {
-            let location = Location { store_url: store_url.clone(), root: folder.clone() };
-            if let Some(provider) = RootTable::try_new(context, table, location).await? {
-                context.register_table(table.name, Arc::new(provider))?;
+        if let Some((_, provider)) = opened.iter().find(|(opened, _)| opened.name == table.name) {
+            if let Some(provider) = provider {
+                context.register_table(table.name, Arc::new(provider.clone()))?;
                 names.push(table.name.to_owned());
             }
         } else if files.contains(&format!("{}.parquet", table.name)) {
@@ -87,9 +101,15 @@ pub async fn register(context: &SessionContext, root: &str) -> Result<Vec<String
     }
     if names.is_empty() {
         let known: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+        let there: Vec<String> = folders.into_iter().map(|folder| format!("{folder}/")).chain(files).collect();
         return plan_err!(
-            "data root '{root}' holds no market table; looked for a folder or a .parquet file named {}",
-            known.join(", ")
+            "data root '{root}' holds no market table; looked for a folder or a .parquet file named {}; {}",
+            known.join(", "),
+            match there.len() {
+                0 => "it is empty".to_owned(),
+                1..=8 => format!("it holds {}", there.join(", ")),
+                more => format!("it holds {} and {} more", there[..8].join(", "), more - 8),
+            }
         );
     }
     Ok(names)
@@ -118,7 +138,7 @@ impl Location {
 }
 
 /// A market table under a root.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct RootTable {
     table: &'static Table,
     location: Location,
@@ -142,10 +162,27 @@ struct Found {
 
 impl RootTable {
     /// Makes the provider; `None` if the folder holds no file.
+    ///
+    /// The newest file of the first and of the last symbol of each exchange tells the columns: what an exchange adds, and
+    /// what was added to a table later, is in it. That is, for each exchange, at most one list of symbols, two lists of
+    /// files and two footers, all at once.
     async fn try_new(context: &SessionContext, table: &'static Table, location: Location) -> Result<Option<RootTable>> {
         let store = context.runtime_env().object_store(&location.store_url)?;
-        let files = list(&store, &location, table).await?;
-        // The newest file of every key tells the columns: what was added to a table later is in it.
+        let state = context.state();
+        let folder = location.folder(table.name);
+        let keys = key_folders(&store, &folder, &[], &state).await?;
+        let mut sampled: BTreeSet<&Key> = BTreeSet::new();
+        let exchanges: BTreeSet<&str> = keys.keys().map(|key| key.exchange.as_str()).collect();
+        for exchange in exchanges {
+            let mut symbols = keys.keys().filter(|key| key.exchange == exchange);
+            sampled.extend(symbols.next());
+            sampled.extend(symbols.next_back());
+        }
+        let folders = sampled.iter().filter_map(|key| keys.get(*key).cloned()).collect();
+        let mut files = list(&store, table, folders).await?;
+        if files.is_empty() {
+            files = list(&store, table, vec![folder]).await?;
+        }
         let mut newest: BTreeMap<&Key, &Found> = BTreeMap::new();
         for file in &files {
             newest.insert(&file.key, file);
@@ -154,9 +191,11 @@ impl RootTable {
             return Ok(None);
         }
         let newest: Vec<ObjectMeta> = newest.into_values().map(|file| file.meta.clone()).collect();
-        let state = context.state();
         let format = parquet_format(&state);
         let file_schema = format.infer_schema(&state, &store, &newest).await.map_err(|error| {
+            if matches!(error.find_root(), DataFusionError::ObjectStore(_)) {
+                return error;
+            }
             exec_datafusion_err!(
                 "{}: the files under '{}' cannot be read together: {}",
                 table.name,
@@ -182,22 +221,78 @@ impl RootTable {
         Ok(Some(RootTable { table, location, schema, shown, positions, has_time }))
     }
 
-    /// The keys of the root's candles, or of this table where there are none, that pass the predicates.
-    async fn keys_to_split(&self, store: &Arc<dyn ObjectStore>, own: &BTreeSet<Key>) -> Result<BTreeSet<Key>> {
-        if self.table.name == "candles" {
-            return Ok(own.clone());
-        }
-        let mut keys = BTreeSet::new();
-        let folder = self.location.folder("candles");
-        for exchange in store.list_with_delimiter(Some(&folder)).await.map_err(object_error)?.common_prefixes {
-            for symbol in store.list_with_delimiter(Some(&exchange)).await.map_err(object_error)?.common_prefixes {
-                if let (Some(exchange), Some(symbol)) = (named(&exchange, "exchange"), named(&symbol, "symbol")) {
-                    keys.insert(Key { exchange, symbol });
-                }
+    /// The files that pass predicates on their keys, by key and time.
+    async fn files(&self, store: &Arc<dyn ObjectStore>, on_key: &[&Expr], state: &dyn Session) -> Result<Vec<Found>> {
+        let folder = self.location.folder(self.table.name);
+        if on_key.is_empty() {
+            // One list after the other, of a thousand files each; more than that many are listed side by side, by key.
+            let some: Vec<ObjectMeta> =
+                store.list(Some(&folder)).take(PAGE + 1).try_collect().await.map_err(object_error)?;
+            if some.len() <= PAGE {
+                return read_paths(some, self.table);
             }
         }
-        Ok(if keys.is_empty() { own.clone() } else { keys })
+        let keys = key_folders(store, &folder, on_key, state).await?;
+        list(store, self.table, keys.into_values().collect()).await
     }
+
+    /// The keys of the root's candles that pass predicates; `None` where there are no candles, or nothing to split.
+    async fn keys_to_split(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        on_key: &[&Expr],
+        state: &dyn Session,
+    ) -> Result<Option<BTreeSet<Key>>> {
+        if self.table.name == "candles" || state.config().target_partitions() == 1 {
+            return Ok(None);
+        }
+        let folder = self.location.folder("candles");
+        let keys: BTreeSet<Key> = key_folders(store, &folder, on_key, state).await?.into_keys().collect();
+        let any = !keys.is_empty() || !key_folders(store, &folder, &[], state).await?.is_empty();
+        Ok(any.then_some(keys))
+    }
+}
+
+/// The folders of the keys that pass predicates: one list of exchanges, and one of symbols for each that passes.
+async fn key_folders(
+    store: &Arc<dyn ObjectStore>,
+    folder: &Path,
+    on_key: &[&Expr],
+    state: &dyn Session,
+) -> Result<BTreeMap<Key, Path>> {
+    let exchanges = store.list_with_delimiter(Some(folder)).await.map_err(object_error)?.common_prefixes;
+    let exchanges: BTreeMap<Key, Path> = exchanges
+        .into_iter()
+        .filter_map(|folder| Some((Key { exchange: named(&folder, "exchange")?, symbol: String::new() }, folder)))
+        .collect();
+    let on_exchange: Vec<&Expr> = on_key
+        .iter()
+        .filter(|filter| filter.column_refs().iter().all(|column| column.name == "exchange"))
+        .copied()
+        .collect();
+    let passing_exchanges = passing(exchanges.keys().cloned().collect(), &on_exchange, state)?;
+    let listed: Vec<(String, Vec<Path>)> = futures::stream::iter(passing_exchanges)
+        .map(|key| {
+            let folder = exchanges.get(&key).cloned();
+            async move {
+                let symbols = store.list_with_delimiter(folder.as_ref()).await.map_err(object_error)?;
+                Ok::<_, DataFusionError>((key.exchange, symbols.common_prefixes))
+            }
+        })
+        .buffered(CONCURRENT_LISTS)
+        .try_collect()
+        .await?;
+    let mut folders: BTreeMap<Key, Path> = BTreeMap::new();
+    for (exchange, symbols) in listed {
+        for folder in symbols {
+            if let Some(symbol) = named(&folder, "symbol") {
+                folders.insert(Key { exchange: exchange.clone(), symbol }, folder);
+            }
+        }
+    }
+    let passing = passing(folders.keys().cloned().collect(), on_key, state)?;
+    folders.retain(|key, _| passing.contains(key));
+    Ok(folders)
 }
 
 fn object_error(error: object_store::Error) -> DataFusionError {
@@ -214,12 +309,21 @@ fn named(path: &Path, name: &str) -> Option<String> {
     (key == name).then(|| value.to_owned())
 }
 
-/// Lists the Parquet files of a table with what their paths say, by key and time.
-async fn list(store: &Arc<dyn ObjectStore>, location: &Location, table: &Table) -> Result<Vec<Found>> {
-    let folder = location.folder(table.name);
-    let mut files = Vec::new();
-    let mut listed = store.list(Some(&folder));
-    while let Some(meta) = listed.try_next().await.map_err(object_error)? {
+/// Lists the Parquet files in some folders of a table with what their paths say, by key and time.
+async fn list(store: &Arc<dyn ObjectStore>, table: &Table, folders: Vec<Path>) -> Result<Vec<Found>> {
+    let listed: Vec<Vec<ObjectMeta>> = futures::stream::iter(folders)
+        .map(|folder| async move { store.list(Some(&folder)).try_collect::<Vec<_>>().await })
+        .buffered(CONCURRENT_LISTS)
+        .try_collect()
+        .await
+        .map_err(object_error)?;
+    read_paths(listed.into_iter().flatten().collect(), table)
+}
+
+/// Reads what the paths of Parquet files say of them.
+fn read_paths(listed: Vec<ObjectMeta>, table: &Table) -> Result<Vec<Found>> {
+    let mut files = Vec::with_capacity(listed.len());
+    for meta in listed {
         if meta.location.extension() != Some("parquet") || meta.size == 0 {
             continue;
         }
@@ -330,13 +434,12 @@ impl TableProvider for RootTable {
         let store = state.runtime_env().object_store(&self.location.store_url)?;
         let bounds = TimeBounds::of("ts", filters);
         let on_key: Vec<&Expr> = filters.iter().filter(|filter| is_on_key(filter)).collect();
-        let mut files = list(&store, &self.location, self.table).await?;
-        let own: BTreeSet<Key> = files.iter().map(|file| file.key.clone()).collect();
-        let to_split = passing(self.keys_to_split(&store, &own).await?, &on_key, state)?;
-        let wanted = passing(own, &on_key, state)?;
+        let (mut files, to_split) =
+            futures::try_join!(self.files(&store, &on_key, state), self.keys_to_split(&store, &on_key, state))?;
+        let to_split = to_split.unwrap_or_else(|| files.iter().map(|file| file.key.clone()).collect());
         let reaches =
             |file: &Found| bounds.from.is_none_or(|from| file.to >= from) && bounds.to.is_none_or(|to| file.from <= to);
-        files.retain(|file| wanted.contains(&file.key) && reaches(file));
+        files.retain(reaches);
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
         }

@@ -1,0 +1,347 @@
+//! Files as tables: `SELECT * FROM 's3://bucket/dir/*.parquet'`.
+//!
+//! ```text
+//! place ──► some files ──► format and columns       when the statement is planned
+//!       ──► all files that the predicates on key=value folders leave ──► scan
+//! ```
+//!
+//! A table holds no list of its files: each scan sees what is there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics, project_schema};
+use datafusion::datasource::dynamic_file::DynamicListTableFactory;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
+
+use super::place::{Ending, Keys, Place, endings, known_endings};
+use super::{explanation, problem};
+use crate::cli::error::one_line;
+
+/// Files whose columns are looked at before a statement is planned. Columns that only others have are not seen.
+const SAMPLED_FILES: usize = 8;
+
+/// Footers that are read at the same time.
+const CONCURRENT_FOOTERS: usize = 16;
+
+/// What other programs write for a folder without a value.
+const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// Makes a table of a name that is a file, a folder, a pattern or a URL.
+#[derive(Debug, Default)]
+pub(super) struct FileTables {
+    /// Knows the session that asks. Its own tables are not asked for.
+    pub(super) session: DynamicListTableFactory,
+}
+
+#[async_trait]
+impl UrlTableFactory for FileTables {
+    async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(place) = Place::parse(name)? else { return Ok(None) };
+        let session = self.session.session_store().get_session().upgrade();
+        let state = session.and_then(|session| session.read().as_any().downcast_ref::<SessionState>().cloned());
+        let state = state.ok_or_else(|| problem("the session has ended"))?;
+        Ok(Some(Arc::new(FileTable::open(&state, place, None).await?)))
+    }
+}
+
+/// How files are read, where their endings do not say it.
+pub(super) struct Reading {
+    pub(super) format: Arc<dyn FileFormat>,
+    /// The engine's name of the format.
+    pub(super) name: String,
+    /// Their columns without those of folders; found out if None.
+    pub(super) columns: Option<SchemaRef>,
+}
+
+/// Files that are read as one table.
+#[derive(Debug)]
+pub(super) struct FileTable {
+    place: Place,
+    format: Arc<dyn FileFormat>,
+    /// Only files with this ending; every file if None.
+    ending: Option<Ending>,
+    /// Columns of the files, then those of their folders, as text.
+    schema: TableSchema,
+}
+
+impl FileTable {
+    /// Looks at some of the files and finds out what they are.
+    ///
+    /// # Errors
+    /// There is nothing to read, or it cannot be read together.
+    pub(super) async fn open(state: &SessionState, place: Place, reading: Option<Reading>) -> Result<Self> {
+        let store = state.runtime_env().object_store(&place.store_url)?;
+        let place = place.resolve(&store).await?;
+        let mut files = place.sample(&store).await?;
+        if files.is_empty() {
+            return Err(place.absent(&store).await);
+        }
+        let (format, name, columns, ending) = match reading {
+            // Every file that a pattern or a name means is one of these; in a folder the endings tell.
+            Some(Reading { format, name, columns }) => {
+                let ending = if place.is_folder() { Some(only_ending(&place, &files, Some(&name))?) } else { None };
+                (format, name, columns, ending)
+            }
+            None => {
+                let ending = only_ending(&place, &files, None)?;
+                (format_of(state, ending)?, ending.format.to_owned(), None, Some(ending))
+            }
+        };
+        files.retain(|file| ending.is_none_or(|ending| has_ending(&file.location, ending)));
+        let keys = place.keys_of_file(&files[0].location);
+        for file in &files {
+            check_keys(&place, &keys, &file.location)?;
+        }
+        let columns = match columns {
+            Some(columns) => columns,
+            None => columns_of(state, &store, &place, format.as_ref(), &name, &files).await?,
+        };
+        // What a folder's name says is the same for all its rows, whatever the file says.
+        let fields = columns.fields().iter().filter(|field| !keys.iter().any(|(name, _)| name == field.name()));
+        let fields: Vec<_> = fields.cloned().collect();
+        let file_schema = Arc::new(Schema::new_with_metadata(fields, columns.metadata().clone()));
+        let keys = keys.iter().map(|(name, _)| Arc::new(Field::new(name, DataType::Utf8View, true)));
+        let schema = TableSchema::builder(file_schema).with_table_partition_cols(keys.collect::<Vec<_>>()).build();
+        Ok(Self { place, format, ending, schema })
+    }
+
+    fn is_on_folders(&self, filter: &Expr) -> bool {
+        let columns = filter.column_refs();
+        let keys = self.schema.table_partition_cols();
+        !columns.is_empty()
+            && !filter.is_volatile()
+            && columns.iter().all(|column| keys.iter().any(|key| *key.name() == column.name))
+    }
+
+    /// Each file with the values of its folders' names, and with what its footer says.
+    async fn described(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        files: Vec<ObjectMeta>,
+        with_footers: bool,
+    ) -> Result<Vec<PartitionedFile>> {
+        let keys = self.schema.table_partition_cols();
+        let describe = |file: ObjectMeta| async move {
+            let values: HashMap<String, String> = self.place.keys_of_file(&file.location).into_iter().collect();
+            let statistics = match with_footers {
+                true => self.format.infer_stats(state, store, Arc::clone(self.schema.file_schema()), &file).await?,
+                false => Statistics::new_unknown(self.schema.file_schema()),
+            };
+            let mut described = PartitionedFile::new_from_meta(file);
+            described.partition_values = keys
+                .iter()
+                .map(|key| ScalarValue::Utf8View(values.get(key.name()).filter(|value| *value != NO_VALUE).cloned()))
+                .collect();
+            Ok::<_, DataFusionError>(described.with_statistics(Arc::new(statistics)))
+        };
+        futures::stream::iter(files).map(describe).buffered(CONCURRENT_FOOTERS).try_collect().await
+    }
+}
+
+#[async_trait]
+impl TableProvider for FileTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.schema.table_schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let decide = |filter: &&Expr| match self.is_on_folders(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            // The engine pushes it into the Parquet reader by itself.
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(decide).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let store = state.runtime_env().object_store(&self.place.store_url)?;
+        let (on_folders, others): (Vec<&Expr>, Vec<&Expr>) =
+            filters.iter().partition(|filter| self.is_on_folders(filter));
+        let wanted = |keys: &Keys| passes(keys, &on_folders, state);
+        let wanted: Option<super::place::Wanted<'_>> = if on_folders.is_empty() { None } else { Some(&wanted) };
+        let mut files = self.place.list(&store, wanted).await?;
+        files.retain(|file| file.size > 0 && self.ending.is_none_or(|ending| has_ending(&file.location, ending)));
+        let expected: Keys =
+            self.schema.table_partition_cols().iter().map(|key| (key.name().clone(), String::new())).collect();
+        for file in &files {
+            check_keys(&self.place, &expected, &file.location)?;
+        }
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
+        }
+        // Footers say which files a predicate leaves out. They are read once: the scan finds them remembered. A query that
+        // wants a few rows of anything does not need them all.
+        let with_footers = state.config().collect_statistics() && (limit.is_none() || !others.is_empty());
+        let files = self.described(state, &store, files, with_footers).await?;
+        let statistics: Vec<&Statistics> = files.iter().filter_map(|file| file.statistics.as_deref()).collect();
+        let statistics = Statistics::try_merge_iter(statistics, self.schema.table_schema())?;
+        let groups = FileGroup::new(files).split_files(state.config().target_partitions().max(1));
+        let source = self.format.file_source(self.schema.clone());
+        let config = FileScanConfigBuilder::new(self.place.store_url.clone(), source)
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        self.format.create_physical_plan(state, config).await
+    }
+}
+
+fn has_ending(location: &Path, ending: Ending) -> bool {
+    location.filename().and_then(Ending::of) == Some(ending)
+}
+
+/// The one ending that all readable files have; of this format, if one is named.
+fn only_ending(place: &Place, files: &[ObjectMeta], format: Option<&str>) -> Result<Ending> {
+    let names = || files.iter().filter_map(|file| file.location.filename());
+    let mut found: BTreeMap<Ending, usize> = BTreeMap::new();
+    for ending in names().filter_map(Ending::of).filter(|ending| format.is_none_or(|format| ending.format == format)) {
+        *found.entry(ending).or_default() += 1;
+    }
+    let shown = place.shown();
+    match (found.len(), format) {
+        (1, _) => {}
+        (0, Some(format)) => {
+            return Err(problem(format!("'{shown}' holds no {format} files, only {}", endings(names()))));
+        }
+        (0, None) if place.is_folder() || place.is_pattern() => {
+            return Err(problem(format!("'{shown}' holds only {}; looked for {}", endings(names()), known_endings())));
+        }
+        (0, None) => {
+            return Err(problem(format!(
+                "cannot tell what is in '{shown}' by its ending: known are {}; or say it with CREATE EXTERNAL TABLE t \
+                 STORED AS … LOCATION '{shown}'",
+                known_endings()
+            )));
+        }
+        _ => {
+            let readable = names().find(|name| Ending::of(name).is_some()).unwrap_or_default();
+            let one = readable.find('.').map_or("", |dot| &readable[dot..]);
+            return Err(problem(format!(
+                "'{shown}' holds files of several kinds: {}; name one, such as '*{one}'",
+                endings(names())
+            )));
+        }
+    }
+    let first = found.into_keys().next();
+    first.ok_or_else(|| problem(format!("'{shown}' holds nothing to read")))
+}
+
+fn format_of(state: &SessionState, ending: Ending) -> Result<Arc<dyn FileFormat>> {
+    let factory = state
+        .get_file_format_factory(ending.format)
+        .ok_or_else(|| problem(format!("files of the format '{}' cannot be read", ending.format)))?;
+    let mut options = HashMap::new();
+    if let Some(compression) = ending.compression {
+        options.insert("format.compression".to_owned(), compression.to_owned());
+    }
+    if ending.is_tabbed {
+        options.insert("format.delimiter".to_owned(), "\t".to_owned());
+    }
+    factory.create(state, &options)
+}
+
+/// All files must lie in folders with the same keys: there is no sense in a column that some files do not have.
+fn check_keys(place: &Place, expected: &Keys, location: &Path) -> Result<()> {
+    let keys = place.keys_of_file(location);
+    let names = |keys: &Keys| keys.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("=…/");
+    if expected.iter().map(|(name, _)| name).eq(keys.iter().map(|(name, _)| name)) {
+        return Ok(());
+    }
+    let folders = |keys: &Keys| match keys.len() {
+        0 => "no key=value folders".to_owned(),
+        _ => format!("folders '{}=…'", names(keys)),
+    };
+    Err(problem(format!(
+        "'{}' mixes files of different folders: '{}' is in {}, others are in {}",
+        place.shown(),
+        place.relative(location),
+        folders(&keys),
+        folders(expected)
+    )))
+}
+
+/// The columns of some files, the first and the last among them: what was added later is in the last.
+async fn columns_of(
+    state: &SessionState,
+    store: &Arc<dyn ObjectStore>,
+    place: &Place,
+    format: &dyn FileFormat,
+    name: &str,
+    files: &[ObjectMeta],
+) -> Result<SchemaRef> {
+    let full: Vec<&ObjectMeta> = files.iter().filter(|file| file.size > 0).collect();
+    if full.is_empty() {
+        return Err(problem(format!("'{}' is empty", place.shown())));
+    }
+    let last = full.len() - 1;
+    let count = full.len().min(SAMPLED_FILES);
+    let sampled: Vec<ObjectMeta> = (0..count).map(|i| full[i * last / (count - 1).max(1)].clone()).collect();
+    let error = match format.infer_schema(state, store, &sampled).await {
+        Ok(schema) => return Ok(schema),
+        Err(error) => error,
+    };
+    if explanation(&error).is_some() {
+        return Err(error);
+    }
+    for file in &sampled {
+        if let Err(error) = format.infer_schema(state, store, std::slice::from_ref(file)).await {
+            let file = if full.len() == 1 { place.shown().to_owned() } else { place.relative(&file.location) };
+            return Err(problem(format!("'{file}' cannot be read as {name}: {}", one_line(&error))));
+        }
+    }
+    Err(problem(format!("the files of '{}' cannot be read together: {}", place.shown(), one_line(&error))))
+}
+
+/// Whether what is known of a folder passes the predicates that can be decided by it.
+fn passes(keys: &Keys, filters: &[&Expr], state: &dyn Session) -> Result<bool> {
+    let fields = keys.iter().map(|(name, _)| Field::new(name, DataType::Utf8View, true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let decidable =
+        |filter: &&&Expr| filter.column_refs().iter().all(|column| keys.iter().any(|(name, _)| *name == column.name));
+    let mut decidable = filters.iter().filter(decidable).peekable();
+    if decidable.peek().is_none() {
+        return Ok(true);
+    }
+    let columns = keys.iter().map(|(_, value)| {
+        let value = (value != NO_VALUE).then_some(value.as_str());
+        Arc::new(StringViewArray::from(vec![value])) as ArrayRef
+    });
+    let row = RecordBatch::try_new(Arc::clone(&schema), columns.collect())?;
+    let schema = DFSchema::try_from(schema)?;
+    for filter in decidable {
+        let predicate = state.create_physical_expr((*filter).clone(), &schema)?;
+        let result = predicate.evaluate(&row)?.into_array(1)?;
+        let result = result.as_boolean();
+        if !(result.is_valid(0) && result.value(0)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
