@@ -164,6 +164,11 @@ impl Printer {
         self.format == Format::Table && self.sink.is_terminal()
     }
 
+    /// Whether results go to a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.sink.is_terminal()
+    }
+
     /// Writes one result to its end. Rows beyond the limit are counted and dropped, never kept.
     ///
     /// # Errors
@@ -637,7 +642,7 @@ fn readable(value: f64) -> String {
 }
 
 /// Columns that a terminal uses for `text`. Some coins have Chinese names, which are twice as wide.
-fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     text.chars()
         .map(|letter| match u32::from(letter) {
             0x0300..=0x036F | 0x200B..=0x200F | 0xFE00..=0xFE0F => 0,

@@ -6,12 +6,16 @@
 //!
 //! Nothing is parsed here beyond tokens: a script stops at its first error, so a later statement may well be wrong.
 
+use std::sync::Arc;
+
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::Dialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
-use super::error::{Failure, one_line, sentence, take_line};
+use super::error::{Failure, one_line, take_location};
+use super::excerpt::Excerpt;
 use super::variables::Declaration;
+use super::wording::reworded;
 
 /// Parts of an option's key that make its value a secret.
 const SECRET_KEYS: &[&str] = &["secret", "password", "token", "key_id"];
@@ -24,6 +28,8 @@ const MASK: &str = "***";
 pub(crate) struct Script {
     /// As the user named it; messages begin with it.
     pub(crate) name: String,
+    /// As it was written, to show where a fault is.
+    pub(crate) text: Arc<str>,
     /// The variables of its header.
     pub(crate) declarations: Vec<Declaration>,
     /// In order.
@@ -49,11 +55,20 @@ impl Script {
         let mut tokens = Vec::new();
         // A byte order mark is the editor's, not the author's.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let unreadable = Tokenizer::new(dialect, text)
-            .tokenize_with_location_into_buf(&mut tokens)
-            .err()
-            .map(|error| Failure::at(name, error.location.line, sentence(&error.message)));
-        let declarations = declarations(name, &tokens)?;
+        let unreadable =
+            Tokenizer::new(dialect, text).tokenize_with_location_into_buf(&mut tokens).err().map(|error| {
+                let secrets: Vec<String> = Unparsed::new(tokens.clone()).map_or_else(Vec::new, |torn| torn.secrets());
+                let place = Span::new(error.location, Location::new(error.location.line, error.location.column + 1));
+                let mut failure = Failure::at(name, error.location.line, mask(&reworded(&error.message), &secrets));
+                failure.excerpt = Excerpt::of(text, place, &secrets);
+                failure
+            });
+        let declarations = declarations(name, &tokens).map_err(|mut failure| {
+            let line = failure.place.as_ref().map_or(1, |(_, line)| *line);
+            let place = Span::new(Location::new(line, 1), Location::new(line + 1, 1));
+            failure.excerpt = Excerpt::of(text, place, &[]);
+            failure
+        })?;
         let mut statements = Vec::new();
         let mut current = Vec::new();
         for token in tokens {
@@ -67,13 +82,14 @@ impl Script {
         if unreadable.is_none() {
             statements.extend(Unparsed::new(current));
         }
-        Ok(Self { name: name.to_owned(), declarations, statements, unreadable })
+        Ok(Self { name: name.to_owned(), text: text.into(), declarations, statements, unreadable })
     }
 
     /// The script with nothing but one of its statements.
     pub(crate) fn only(&self, statement: &Unparsed) -> Self {
         Self {
             name: self.name.clone(),
+            text: Arc::clone(&self.text),
             declarations: self.declarations.clone(),
             statements: vec![statement.clone()],
             unreadable: None,
@@ -93,28 +109,28 @@ impl Unparsed {
         Some(Self { tokens, line })
     }
 
-    /// The line after which another statement begins.
-    pub(crate) fn last_line(&self) -> u64 {
-        self.tokens.last().map_or(self.line, |token| token.span.end.line)
+    /// What it is made of, without space and comments.
+    pub(crate) fn words(&self) -> Vec<&TokenWithSpan> {
+        self.tokens.iter().filter(|token| !is_space(&token.token)).collect()
     }
 
     /// Parses the statement.
     ///
     /// # Errors
-    /// The line in the script, if the parser knew it, and the message.
+    /// The place in the script, if the parser knew it, and the message.
     pub(crate) fn parse(
         &self,
         dialect: &dyn Dialect,
         recursion_limit: usize,
-    ) -> Result<Statement, (Option<u64>, String)> {
+    ) -> Result<Statement, (Option<Location>, String)> {
         let parsed = DFParserBuilder::new(self.tokens.clone())
             .with_dialect(dialect)
             .with_recursion_limit(recursion_limit)
             .build()
             .and_then(|mut parser| parser.parse_statements());
         let mut statements = parsed.map_err(|error| {
-            let (message, line) = take_line(&one_line(&error));
-            (line, explained(mask(&message, &self.secrets())))
+            let (message, place) = take_location(&one_line(&error));
+            (place, explained(mask(&message, &self.secrets())))
         })?;
         match (statements.pop_front(), statements.is_empty()) {
             (Some(statement), true) => Ok(statement),
@@ -257,8 +273,8 @@ mod tests {
     #[test]
     fn errors_carry_the_line_of_the_script() {
         let script = read("SELECT 1;\n\nSELECT\n  1 +\n  ) ;");
-        let (line, _) = script.statements[1].parse(&GenericDialect {}, 50).expect_err("faulty");
-        assert_eq!((script.statements[1].line, line), (3, Some(5)));
+        let (place, _) = script.statements[1].parse(&GenericDialect {}, 50).expect_err("faulty");
+        assert_eq!((script.statements[1].line, place), (3, Some(Location::new(5, 3))));
         let (_, message) = read("SELECT * FROM $t").statements[0].parse(&GenericDialect {}, 50).expect_err("faulty");
         assert!(message.contains("'$t' cannot follow FROM"), "{message}");
     }
