@@ -461,7 +461,7 @@ mod tests {
     fn columns_of_functions_are_known() {
         assert_eq!(
             completed("SELECT * FROM liq_heatmap(candles) WHERE int"),
-            ["intensity", "interval", "intersect", "into"]
+            ["intensity", "intersect", "interval", "into"]
         );
     }
 

@@ -1,7 +1,8 @@
 //! What went wrong, in one line a person can act on.
 //!
-//! [`one_line`] is the only place that knows how the engine decorates its errors. [`Failure`] is what every part of
-//! the command line hands up: the sentence and, where there is one, the file and line that it is about.
+//! [`one_line`] is the only place that knows how the engine decorates its errors; what its sentences mean is the
+//! matter of `diagnosis`. [`Failure`] is what every part of the command line hands up: the sentence and, where there is
+//! one, the file, the line, and the place in that line.
 
 use std::fmt;
 
@@ -9,6 +10,9 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::Location;
+
+use super::excerpt::Excerpt;
 
 use super::storage::explanation;
 
@@ -50,27 +54,33 @@ const CAUSED_BY: &str = "\ncaused by\n";
 pub(crate) struct Failure {
     /// The file as the user named it, and the line in it, counted from 1. None when the error has no place.
     pub(crate) place: Option<(String, u64)>,
-    /// One line, without an `error: ` before it.
+    /// One line, without an `error: ` before it. It is complete without the excerpt.
     pub(crate) message: String,
+    /// The line of the script with the fault marked, where something knew the fault.
+    pub(crate) excerpt: Option<Excerpt>,
 }
 
 impl Failure {
     /// A failure that belongs to no line.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { place: None, message: message.into() }
+        Self { place: None, message: message.into(), excerpt: None }
     }
 
     /// A failure at a line of a script.
     pub(crate) fn at(script: &str, line: u64, message: impl Into<String>) -> Self {
-        Self { place: Some((script.to_owned(), line)), message: message.into() }
+        Self { place: Some((script.to_owned(), line)), message: message.into(), excerpt: None }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Some((script, line)) => write!(f, "{script}:{line}: error: {}", self.message),
-            None => write!(f, "error: {}", self.message),
+            Some((script, line)) => write!(f, "{script}:{line}: error: {}", self.message)?,
+            None => write!(f, "error: {}", self.message)?,
+        }
+        match &self.excerpt {
+            Some(excerpt) => write!(f, "\n{excerpt}"),
+            None => Ok(()),
         }
     }
 }
@@ -98,20 +108,19 @@ pub(crate) fn sentence(message: &str) -> String {
     lower_first(&undecorated(message))
 }
 
-/// Removes the parser's ` at Line: 3, Column: 7` and returns the line it named.
-pub(crate) fn take_line(message: &str) -> (String, Option<u64>) {
-    let Some(start) = message.rfind(" at Line: ") else {
-        return (message.to_owned(), None);
+/// Removes the parser's ` at Line: 3, Column: 7` and returns the place it named.
+pub(crate) fn take_location(message: &str) -> (String, Option<Location>) {
+    let taken = || {
+        let (before, position) = message.rsplit_once(" at Line: ")?;
+        let (line, column) = position.split_once(", Column: ")?;
+        let rest = column.trim_start_matches(|c: char| c.is_ascii_digit());
+        let column = column[..column.len() - rest.len()].parse().ok()?;
+        Some((format!("{before}{rest}"), Location::new(line.parse().ok()?, column)))
     };
-    let position = &message[start + " at Line: ".len()..];
-    let Some((line, column)) = position.split_once(", Column: ") else {
-        return (message.to_owned(), None);
-    };
-    let Ok(line) = line.parse() else {
-        return (message.to_owned(), None);
-    };
-    let rest = column.trim_start_matches(|c: char| c.is_ascii_digit());
-    (format!("{}{rest}", &message[..start]), Some(line))
+    match taken() {
+        Some((message, location)) => (message, Some(location)),
+        None => (message.to_owned(), None),
+    }
 }
 
 fn innermost(error: &DataFusionError) -> String {
@@ -241,10 +250,11 @@ mod tests {
     }
 
     #[test]
-    fn the_parsers_position_becomes_a_line() {
-        let (message, line) = take_line("Expected: end of statement, found: 2 at Line: 12, Column: 5");
-        assert_eq!((message.as_str(), line), ("Expected: end of statement, found: 2", Some(12)));
-        assert_eq!(take_line("no position").1, None);
+    fn the_parsers_position_is_taken_out() {
+        let (message, location) = take_location("Expected: end of statement, found: 2 at Line: 12, Column: 5");
+        assert_eq!(message, "Expected: end of statement, found: 2");
+        assert_eq!(location, Some(Location::new(12, 5)));
+        assert_eq!(take_location("no position").1, None);
     }
 
     #[test]

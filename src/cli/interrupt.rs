@@ -11,7 +11,7 @@ use datafusion::common::runtime::SpawnedTask;
 use super::error::Failure;
 
 /// How long a dropped query may take to let go of what it holds.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// How work ended.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,13 +9,16 @@
 
 mod arguments;
 mod completion;
+mod diagnosis;
 mod editor;
 mod error;
+mod excerpt;
 mod help;
 mod highlight;
 mod interrupt;
 mod output;
 mod pager;
+mod progress;
 mod render;
 mod repl;
 mod script;
@@ -23,7 +26,9 @@ mod session;
 mod shell;
 mod simulate;
 mod storage;
+mod suggestion;
 mod variables;
+mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -66,15 +71,20 @@ enum Ended {
 ///
 /// The exit code is 0, 1 for a failed statement, 2 for a usage error, or 130 after Ctrl-C.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let ended = match Arguments::read(arguments) {
-        Ok(arguments) => start(arguments),
+    let (ended, quiet) = match Arguments::read(arguments) {
+        Ok(arguments) => {
+            let quiet = arguments.options.quiet;
+            (start(arguments), quiet)
+        }
         Err(error) => return explain_usage(&error),
     };
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Interrupted) => ExitCode::from(INTERRUPTED),
         Ok(Ended::Misused(message)) => explain_usage(&usage(message)),
-        Err(failure) => {
+        Err(mut failure) => {
+            // One line, for whoever reads it with a program.
+            failure.excerpt.take_if(|_| quiet);
             note(&failure.to_string());
             ExitCode::FAILURE
         }
@@ -93,7 +103,12 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
         Some(partitions) => usize::from(partitions),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let settings = Settings { memory_limit: options.memory_limit, partitions, data: options.data.clone() };
+    let settings = Settings {
+        memory_limit: options.memory_limit,
+        partitions,
+        data: options.data.clone(),
+        progress: !options.quiet && io::stderr().is_terminal(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // One more than a single partition, so that a busy query cannot keep Ctrl-C from being seen.
         .worker_threads(partitions.max(2))

@@ -186,6 +186,11 @@ impl Printer {
         self.format == Format::Table && self.sink.is_terminal()
     }
 
+    /// Whether results go to a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.sink.is_terminal()
+    }
+
     /// Writes one result to its end. Rows beyond the limit are counted and dropped, never kept.
     ///
     /// # Errors

@@ -10,15 +10,18 @@
 //! What follows a command on its line is taken as it stands, so a file's name needs no quotes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
-use super::error::{Failure, one_line, sentence, take_line};
+use super::error::{Failure, one_line, take_location};
+use super::excerpt::Excerpt;
 use super::storage::secrets_in_url;
 use super::variables::Declaration;
+use super::wording::reworded;
 
 /// Parts of an option's key that make its value a secret.
 const SECRET_KEYS: &[&str] = &["secret", "password", "token", "key_id"];
@@ -31,6 +34,8 @@ const MASK: &str = "***";
 pub(crate) struct Script {
     /// As the user named it; messages begin with it.
     pub(crate) name: String,
+    /// As it was written, to show where a fault is.
+    pub(crate) text: Arc<str>,
     /// The variables of its header.
     pub(crate) declarations: Vec<Declaration>,
     /// What it does, in order.
@@ -89,7 +94,8 @@ impl Script {
             at = reader.read_from(from)?;
         }
         let Reader { items, declarations, unreadable, .. } = reader;
-        Ok(Self { name: name.to_owned(), declarations: declarations.unwrap_or_default(), items, unreadable })
+        let declarations = declarations.unwrap_or_default();
+        Ok(Self { name: name.to_owned(), text: text.into(), declarations, items, unreadable })
     }
 
     /// The statements alone.
@@ -105,6 +111,7 @@ impl Script {
     pub(crate) fn only(&self, statement: &Unparsed) -> Self {
         Self {
             name: self.name.clone(),
+            text: Arc::clone(&self.text),
             declarations: self.declarations.clone(),
             items: vec![Item::Statement(statement.clone())],
             unreadable: None,
@@ -143,7 +150,13 @@ impl Reader<'_> {
     fn read_from(&mut self, from: usize) -> Result<Option<usize>, Failure> {
         let tokenized = tokenize(self.text, from, self.dialect);
         if self.declarations.is_none() {
-            self.declarations = Some(declarations(self.name, &tokenized.tokens)?);
+            let declared = declarations(self.name, &tokenized.tokens).map_err(|mut failure| {
+                let line = failure.place.as_ref().map_or(1, |(_, line)| *line);
+                let place = Span::new(Location::new(line, 1), Location::new(line + 1, 1));
+                failure.excerpt = Excerpt::of(self.text, place, &[]);
+                failure
+            });
+            self.declarations = Some(declared?);
         }
         let mut current: Vec<TokenWithSpan> = Vec::new();
         for (index, token) in tokenized.tokens.iter().enumerate() {
@@ -167,10 +180,21 @@ impl Reader<'_> {
         }
         // What precedes an unreadable token is a torn statement, not a last one without its semicolon.
         match tokenized.error {
-            Some((line, message)) => self.unreadable = Some(Failure::at(self.name, line, message)),
+            Some((place, message)) => {
+                let secrets = Unparsed::new(current).map_or_else(Vec::new, |torn| torn.secrets());
+                self.unreadable = Some(self.failure(place, &message, &secrets));
+            }
             None => self.items.extend(Unparsed::new(current).map(Item::Statement)),
         }
         Ok(None)
+    }
+
+    /// What cannot be read, and where.
+    fn failure(&self, at: Location, message: &str, secrets: &[String]) -> Failure {
+        let place = Span::new(at, Location::new(at.line, at.column + 1));
+        let mut failure = Failure::at(self.name, at.line, mask(&reworded(message), secrets));
+        failure.excerpt = Excerpt::of(self.text, place, secrets);
+        failure
     }
 
     /// Reads the command at `start` and returns where it ends.
@@ -198,8 +222,9 @@ impl Reader<'_> {
                     end = self.text.len();
                     command.statement = Unparsed::new(tokenized.tokens);
                 }
-                (None, Some((line, message))) => {
-                    self.unreadable = Some(Failure::at(self.name, line, message));
+                (None, Some((place, message))) => {
+                    let secrets = Unparsed::new(tokenized.tokens).map_or_else(Vec::new, |torn| torn.secrets());
+                    self.unreadable = Some(self.failure(place, &message, &secrets));
                     return Ok(self.text.len());
                 }
             }
@@ -214,8 +239,8 @@ impl Reader<'_> {
 pub(crate) struct Tokenized {
     pub(crate) tokens: Vec<TokenWithSpan>,
     pub(crate) ranges: Vec<Range<usize>>,
-    /// The line of what cannot be read, and why. Everything before it is in `tokens`.
-    pub(crate) error: Option<(u64, String)>,
+    /// Where something cannot be read, and why. Everything before it is in `tokens`.
+    pub(crate) error: Option<(Location, String)>,
 }
 
 /// Cuts `text` from byte `from` on into tokens whose lines and columns are those of the whole text.
@@ -229,7 +254,7 @@ pub(crate) fn tokenize(text: &str, from: usize, dialect: &dyn Dialect) -> Tokeni
     };
     let mut tokens = Vec::new();
     let outcome = Tokenizer::new(dialect, &text[from..]).tokenize_with_location_into_buf(&mut tokens);
-    let error = outcome.err().map(|error| (shifted(error.location).line, sentence(&error.message)));
+    let error = outcome.err().map(|error| (shifted(error.location), error.message));
     let mut place = Location { line: 1, column: 1 };
     let mut bytes = from;
     let mut letters = text[from..].chars();
@@ -307,28 +332,28 @@ impl Unparsed {
         matches!(first, Some(Token::Word(word)) if keywords.contains(&word.keyword))
     }
 
-    /// The line after which another statement begins.
-    pub(crate) fn last_line(&self) -> u64 {
-        self.tokens.last().map_or(self.line, |token| token.span.end.line)
+    /// What it is made of, without space and comments.
+    pub(crate) fn words(&self) -> Vec<&TokenWithSpan> {
+        self.tokens.iter().filter(|token| !is_space(&token.token)).collect()
     }
 
     /// Parses the statement.
     ///
     /// # Errors
-    /// The line in the script, if the parser knew it, and the message.
+    /// The place in the script, if the parser knew it, and the message.
     pub(crate) fn parse(
         &self,
         dialect: &dyn Dialect,
         recursion_limit: usize,
-    ) -> Result<Statement, (Option<u64>, String)> {
+    ) -> Result<Statement, (Option<Location>, String)> {
         let parsed = DFParserBuilder::new(self.tokens.clone())
             .with_dialect(dialect)
             .with_recursion_limit(recursion_limit)
             .build()
             .and_then(|mut parser| parser.parse_statements());
         let mut statements = parsed.map_err(|error| {
-            let (message, line) = take_line(&one_line(&error));
-            (line, explained(mask(&message, &self.secrets())))
+            let (message, place) = take_location(&one_line(&error));
+            (place, explained(mask(&message, &self.secrets())))
         })?;
         match (statements.pop_front(), statements.is_empty()) {
             (Some(statement), true) => Ok(statement),
@@ -519,8 +544,8 @@ mod tests {
     #[test]
     fn errors_carry_the_line_of_the_script() {
         let script = read("SELECT 1;\n\nSELECT\n  1 +\n  ) ;");
-        let (line, _) = statement(&script, 1).parse(&GenericDialect {}, 50).expect_err("faulty");
-        assert_eq!((statement(&script, 1).line, line), (3, Some(5)));
+        let (place, _) = statement(&script, 1).parse(&GenericDialect {}, 50).expect_err("faulty");
+        assert_eq!((statement(&script, 1).line, place), (3, Some(Location::new(5, 3))));
         let (_, message) = statement(&read("SELECT * FROM $t"), 0).parse(&GenericDialect {}, 50).expect_err("faulty");
         assert!(message.contains("'$t' cannot follow FROM"), "{message}");
     }
@@ -581,7 +606,7 @@ mod tests {
         assert_eq!(found[3], ("\\plot".into(), String::new(), None, 5));
         let faulty = read("\\plot SELECT 1,\n  2 +;\nSELECT )");
         let (line, _) = statement(&faulty, 0).parse(&GenericDialect {}, 50).expect_err("faulty");
-        assert_eq!(line, Some(3));
+        assert_eq!(line, Some(Location::new(3, 8)));
     }
 
     #[test]

@@ -18,15 +18,21 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{LogicalPlan, TableType};
+use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
+use datafusion::sql::sqlparser::tokenizer::Location;
 use futures::{FutureExt, StreamExt};
 
+use super::diagnosis::{Diagnosis, Finding};
 use super::error::Failure;
+use super::excerpt::Excerpt;
 use super::output::{PrintError, Printed, Printer};
+use super::progress::Progress;
 use super::script::{Script, Unparsed, mask};
 use super::storage;
 use super::variables::{Scope, bind};
@@ -40,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) partitions: usize,
     /// Where the market tables are. None is the built-in sample.
     pub(crate) data: Option<String>,
+    /// Whether long work shows how far it is, on standard error.
+    pub(crate) progress: bool,
 }
 
 /// Where the market tables come from.
@@ -104,6 +112,8 @@ pub(crate) struct Session {
     root: Mutex<Loaded>,
     /// Values that no message may repeat.
     secrets: Mutex<Vec<String>>,
+    /// Whether long work shows how far it is.
+    progress: bool,
 }
 
 /// What a statement did, for the line under its result.
@@ -119,7 +129,7 @@ pub(crate) enum Done {
 
 /// A statement that was planned, and what it leads to.
 enum Planned {
-    Rows(SendableRecordBatchStream),
+    Rows(SendableRecordBatchStream, Progress),
     Written(u64),
     Changed,
 }
@@ -148,7 +158,7 @@ impl Session {
         // Files can be named after FROM: `SELECT * FROM 'x.parquet'`.
         let context = storage::open(SessionContext::new_with_config_rt(config, runtime.build_arc()?));
         crate::register_all(&context)?;
-        let session = Self { context, root: Mutex::default(), secrets: Mutex::default() };
+        let session = Self { context, root: Mutex::default(), secrets: Mutex::default(), progress: settings.progress };
         session.load(Root::named(settings.data.as_deref())).await?;
         Ok(session)
     }
@@ -334,7 +344,8 @@ impl Session {
         scope: &Scope,
     ) -> Result<Option<Vec<RecordBatch>>, Failure> {
         let collected = async {
-            let Planned::Rows(mut rows) = self.plan(statement, scope).await? else {
+            // The progress is shown until all rows are there.
+            let Planned::Rows(mut rows, _progress) = self.plan(statement, scope).await? else {
                 return Ok(None);
             };
             let mut batches = vec![RecordBatch::new_empty(rows.schema())];
@@ -359,9 +370,11 @@ impl Session {
     async fn print(&self, statement: &Unparsed, scope: &Scope, printer: &mut Printer) -> Result<Done, Located> {
         let start = Instant::now();
         Ok(match self.plan(statement, scope).await? {
-            Planned::Rows(rows) => {
+            Planned::Rows(rows, progress) => {
                 let secrets = self.secrets();
-                let printed = printer.print(rows, &secrets).await.map_err(|error| Located { line: None, error })?;
+                let rows = if printer.is_terminal() { gone_with_first_row(rows, &progress) } else { rows };
+                let printed = printer.print(rows, &secrets).await.map_err(Located::Printing)?;
+                drop(progress);
                 Done::Rows(printed, start.elapsed())
             }
             Planned::Written(rows) => Done::Written(rows, start.elapsed()),
@@ -373,23 +386,17 @@ impl Session {
         self.remember(statement.secrets());
         let state = self.context.state();
         let limit = state.config().options().sql_parser.recursion_limit.get();
-        let mut parsed = statement.parse(self.dialect().as_ref(), limit).map_err(Located::from)?;
-        bind(&mut parsed, scope).map_err(Located::from)?;
+        let mut parsed = statement
+            .parse(self.dialect().as_ref(), limit)
+            .map_err(|(location, message)| Located::Parsing(location, message))?;
+        bind(&mut parsed, scope).map_err(|(line, message)| Located::Binding(line, message))?;
+        let progress = Progress::start(self.progress);
         if lists_tables(&parsed) {
-            return Ok(Planned::Rows(self.listing()?));
+            return Ok(Planned::Rows(self.listing()?, progress));
         }
-        let located = |error: DataFusionError| {
-            // Views and nested statements have places of their own, which mean nothing in this script.
-            let line = error
-                .diagnostic()
-                .and_then(|diagnostic| diagnostic.span)
-                .map(|span| span.start.line)
-                .filter(|line| (statement.line..=statement.last_line()).contains(line));
-            Located { line, error: error.into() }
-        };
         storage::prepare(&self.context, &mut parsed)?;
-        let plan = Box::pin(state.statement_to_plan(parsed)).await.map_err(located)?;
-        Box::pin(self.execute(plan)).await.map_err(located)
+        let plan = Box::pin(state.statement_to_plan(parsed)).await?;
+        Ok(Box::pin(self.execute(plan, progress)).await?)
     }
 
     /// What SHOW TABLES returns: the engine's own answer says nothing of where a table comes from.
@@ -406,12 +413,15 @@ impl Session {
         Ok(Box::pin(MemoryStream::try_new(vec![batch], schema, None)?))
     }
 
-    async fn execute(&self, plan: LogicalPlan) -> Result<Planned, DataFusionError> {
+    async fn execute(&self, plan: LogicalPlan, progress: Progress) -> Result<Planned, DataFusionError> {
         let changes = matches!(&plan, LogicalPlan::Ddl(_));
         let writes = matches!(&plan, LogicalPlan::Dml(_) | LogicalPlan::Copy(_));
         let frame: DataFrame = self.context.execute_logical_plan(plan).await?;
         let has_columns = !frame.schema().fields().is_empty();
-        let mut rows = frame.execute_stream().await?;
+        let task = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await?;
+        progress.watch(&plan);
+        let mut rows = execute_stream(plan, task)?;
         if writes {
             let mut written = 0;
             while let Some(batch) = rows.next().await {
@@ -427,20 +437,24 @@ impl Session {
             }
             return Ok(Planned::Changed);
         }
-        Ok(Planned::Rows(rows))
+        Ok(Planned::Rows(rows, progress))
     }
 
-    /// Gives an error its place, and takes secrets out of it.
+    /// Gives an error its words and its place, and takes secrets out of it.
     fn placed(&self, script: &Script, statement: &Unparsed, error: Located) -> PrintError {
-        match error.error {
-            PrintError::ReaderLeft => PrintError::ReaderLeft,
-            PrintError::Failed(mut failure) => {
-                failure.message = mask(&failure.message, &self.secrets());
-                let line = error.line.unwrap_or(statement.line);
-                failure.place.get_or_insert((script.name.clone(), line));
-                PrintError::Failed(failure)
-            }
-        }
+        let diagnosis = Diagnosis::new(statement, &self.context);
+        let Finding { message, place } = match error {
+            Located::Printing(PrintError::ReaderLeft) => return PrintError::ReaderLeft,
+            Located::Printing(PrintError::Failed(failure)) => diagnosis.of_text(&failure.message),
+            Located::Parsing(location, message) => diagnosis.of_parser(location, &message),
+            Located::Binding(line, message) => diagnosis.of_binding(line, message),
+            Located::Engine(error) => diagnosis.of_engine(&error),
+        };
+        let secrets = self.secrets();
+        let line = place.map_or(statement.line, |place| place.start.line);
+        let mut failure = Failure::at(&script.name, line, mask(&message, &secrets));
+        failure.excerpt = place.and_then(|place| Excerpt::of(&script.text, place, &secrets));
+        PrintError::Failed(failure)
     }
 
     fn remember(&self, secrets: Vec<String>) {
@@ -500,20 +514,27 @@ fn lists_tables(statement: &Statement) -> bool {
     matches!(statement.as_ref(), SqlStatement::ShowTables { .. }) && statement.to_string() == "SHOW TABLES"
 }
 
-/// An error, and its line if something knew it better than "somewhere in the statement".
-struct Located {
-    line: Option<u64>,
-    error: PrintError,
+/// Clears the progress before anything is printed below it.
+fn gone_with_first_row(rows: SendableRecordBatchStream, progress: &Progress) -> SendableRecordBatchStream {
+    let shown = progress.clone();
+    let schema = rows.schema();
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows.inspect(move |_| shown.clear())))
 }
 
-impl From<(Option<u64>, String)> for Located {
-    fn from((line, message): (Option<u64>, String)) -> Self {
-        Self { line, error: PrintError::Failed(Failure::new(message)) }
-    }
+/// An error, by what is known of its place.
+enum Located {
+    /// Where the parser stopped.
+    Parsing(Option<Location>, String),
+    /// The line of a variable.
+    Binding(Option<u64>, String),
+    /// What the engine attached to it.
+    Engine(DataFusionError),
+    /// Nothing but its words.
+    Printing(PrintError),
 }
 
 impl From<DataFusionError> for Located {
     fn from(error: DataFusionError) -> Self {
-        Self { line: None, error: error.into() }
+        Self::Engine(error)
     }
 }

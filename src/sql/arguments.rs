@@ -302,6 +302,6 @@ fn shown(expression: &Expr) -> String {
         Expr::Column(column) => format!("the column '{column}'"),
         Expr::OuterReferenceColumn(_, column) => format!("the column '{column}' of another relation"),
         Expr::ScalarSubquery(_) => "a subquery".to_owned(),
-        other => other.to_string(),
+        other => other.human_display().to_string(),
     }
 }

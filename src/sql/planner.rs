@@ -8,13 +8,17 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::common::{DFSchema, Result, ScalarValue, Spans, TableReference, plan_datafusion_err, plan_err};
+use datafusion::common::{
+    DFSchema, DataFusionError, Diagnostic, Result, ScalarValue, Span, Spans, TableReference, plan_datafusion_err,
+    plan_err,
+};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, Subquery, lit};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, TableFactor,
-    TableFunctionArgs, Value,
+    BinaryOperator, Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Spanned, TableFactor, TableFunctionArgs, Value,
 };
+use datafusion::sql::sqlparser::tokenizer::Span as SqlSpan;
 
 use super::spec::{ParameterKind, Spec};
 
@@ -41,6 +45,7 @@ impl RelationPlanner for NamedArguments {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => name.clone(),
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
+        let call = name.span();
         let name = context.object_name_to_table_reference(name)?;
         let Some(spec) = self.specs.get(name.table()).copied() else {
             // Of a mistyped name the engine would plan the arguments first, and blame the functions in them.
@@ -48,7 +53,9 @@ impl RelationPlanner for NamedArguments {
                 && let Err(error) = context.context_provider().get_table_function_source(name.table(), vec![])
                 && error.message().contains("not found")
             {
-                return plan_err!("table function '{}' not found, did you mean '{nearest}'?", name.table());
+                let error =
+                    plan_datafusion_err!("table function '{}' not found, did you mean '{nearest}'?", name.table());
+                return Err(pointed(error, call));
             }
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
@@ -87,14 +94,46 @@ impl RelationPlanner for NamedArguments {
             }
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
-        let expressions = place(spec, arguments, context)?;
+        let places: Vec<(Option<String>, SqlSpan)> = arguments.iter().map(place_of).collect();
+        let expressions = place(spec, arguments, context).map_err(|error| pointed(error, call))?;
         // The optimiser takes two scans of one name for the same, whatever they scan, and computes only one of two scalar
         // subqueries. So a scan is named by its arguments; the alias gives its columns the name that users write.
         let scan = TableReference::bare(format!("{}#{:016x}", spec.name, fingerprint(&expressions)));
-        let source = context.context_provider().get_table_function_source(spec.name, expressions)?;
+        let source = context.context_provider().get_table_function_source(spec.name, expressions).map_err(|error| {
+            let place = argument_of(&error, spec, &places).unwrap_or(call);
+            pointed(error, place)
+        })?;
         let plan = LogicalPlanBuilder::scan(scan, source, None)?.alias(spec.name)?.build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
+}
+
+/// The name of an argument, if it has one, and the place of its value.
+fn place_of(argument: &FunctionArg) -> (Option<String>, SqlSpan) {
+    match argument {
+        FunctionArg::Named { name, arg, .. } => (Some(name.value.to_lowercase()), arg.span()),
+        other => (None, other.span()),
+    }
+}
+
+/// The place of the argument of which binding says that it is wrong: its errors name it in quotes after the function.
+fn argument_of(error: &DataFusionError, spec: &Spec, places: &[(Option<String>, SqlSpan)]) -> Option<SqlSpan> {
+    let message = error.message();
+    let (_, rest) = message.strip_prefix(spec.name)?.strip_prefix(": ")?.split_once('\'')?;
+    let (parameter, _) = rest.split_once('\'')?;
+    let position = spec.position(parameter)?;
+    let named = places.iter().find(|(name, _)| name.as_deref() == Some(parameter));
+    let place = named.or_else(|| places.get(position).filter(|(name, _)| name.is_none()));
+    place.map(|(_, place)| *place)
+}
+
+/// Attaches a place to an error that has none of its own.
+fn pointed(error: DataFusionError, place: SqlSpan) -> DataFusionError {
+    if error.diagnostic().is_some() {
+        return error;
+    }
+    let diagnostic = Diagnostic::new_error(error.message(), Span::try_from_sqlparser_span(place));
+    error.with_diagnostic(diagnostic)
 }
 
 /// Returns a number that differs between calls with different arguments: plans and constants are hashed whole.
@@ -117,42 +156,62 @@ fn place(
         return plan_err!("{}: takes no arguments, was given {given}", spec.name);
     }
     for (position, argument) in arguments.into_iter().enumerate() {
-        let (slot, expression) = match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => {
-                if let Some(name) = last_named {
-                    return plan_err!("{}: argument {} has no name but follows '{name} => …'", spec.name, position + 1);
+        let (_, value) = place_of(&argument);
+        let mut put = |argument: FunctionArg| -> Result<()> {
+            let (slot, expression) = match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => {
+                    if let Some(name) = comparison(spec, &expression) {
+                        return plan_err!("{}: an argument is named with =>, as in {name} => …", spec.name);
+                    }
+                    if let Some(name) = last_named {
+                        return plan_err!(
+                            "{}: argument {} has no name but follows '{name} => …'",
+                            spec.name,
+                            position + 1
+                        );
+                    }
+                    if position >= slots.len() {
+                        return plan_err!(
+                            "{}: takes at most {} arguments ({}), was given {given}",
+                            spec.name,
+                            slots.len(),
+                            spec.parameter_names()
+                        );
+                    }
+                    (position, expression)
                 }
-                if position >= slots.len() {
-                    return plan_err!(
-                        "{}: takes at most {} arguments ({}), was given {given}",
-                        spec.name,
-                        slots.len(),
-                        spec.parameter_names()
-                    );
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expression), operator: _ } => {
+                    let place = name.span;
+                    let key = context.normalize_ident(name);
+                    let slot = spec.position(&key).ok_or_else(|| pointed(unknown(spec, &key), place))?;
+                    last_named = Some(spec.parameters[slot].name);
+                    (slot, expression)
                 }
-                (position, expression)
+                other => return plan_err!("{}: cannot take the argument {other}", spec.name),
+            };
+            let parameter = &spec.parameters[slot];
+            if slots[slot].is_some() {
+                return plan_err!("{}: argument '{}' is given twice", spec.name, parameter.name);
             }
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expression), operator: _ } => {
-                let key = context.normalize_ident(name);
-                let slot = spec.position(&key).ok_or_else(|| unknown(spec, &key))?;
-                last_named = Some(spec.parameters[slot].name);
-                (slot, expression)
-            }
-            other => return plan_err!("{}: cannot take the argument {other}", spec.name),
+            slots[slot] = Some(match parameter.kind {
+                ParameterKind::Relation => relation(spec, parameter.name, expression, context)?,
+                _ => scalar(spec, parameter.name, expression, context)?,
+            });
+            Ok(())
         };
-        let parameter = &spec.parameters[slot];
-        if slots[slot].is_some() {
-            return plan_err!("{}: argument '{}' is given twice", spec.name, parameter.name);
-        }
-        slots[slot] = Some(match parameter.kind {
-            ParameterKind::Relation => relation(spec, parameter.name, expression, context)?,
-            _ => scalar(spec, parameter.name, expression, context)?,
-        });
+        put(argument).map_err(|error| pointed(error, value))?;
     }
     Ok(slots.into_iter().map(|slot| slot.unwrap_or_else(|| lit(ScalarValue::Null))).collect())
 }
 
-fn unknown(spec: &'static Spec, name: &str) -> datafusion::common::DataFusionError {
+/// The parameter that `name = value` meant to name.
+fn comparison(spec: &'static Spec, expression: &SqlExpr) -> Option<&'static str> {
+    let SqlExpr::BinaryOp { left, op: BinaryOperator::Eq, .. } = expression else { return None };
+    let SqlExpr::Identifier(name) = left.as_ref() else { return None };
+    spec.position(&name.value.to_lowercase()).map(|position| spec.parameters[position].name)
+}
+
+fn unknown(spec: &'static Spec, name: &str) -> DataFusionError {
     let names = spec.parameters.iter().map(|parameter| parameter.name);
     match super::nearest(name, names) {
         Some(nearest) => {
@@ -171,9 +230,15 @@ fn scalar(
     let text = expression.to_string();
     let position = spec.position(parameter).unwrap_or(0);
     let expected = spec.parameters[position].kind.expected();
-    context
-        .sql_expr_to_logical_expr(expression, &DFSchema::empty())
-        .map_err(|_| plan_datafusion_err!("{}: '{parameter}' must be a constant ({expected}), was {text}", spec.name))
+    // An interval is a constant, whatever is wrong with it.
+    let is_interval = matches!(expression, SqlExpr::Interval(_));
+    context.sql_expr_to_logical_expr(expression, &DFSchema::empty()).map_err(|_| {
+        if is_interval {
+            plan_datafusion_err!("{}: '{parameter}' must be {expected}, was {text}", spec.name)
+        } else {
+            plan_datafusion_err!("{}: '{parameter}' must be a constant ({expected}), was {text}", spec.name)
+        }
+    })
 }
 
 /// Turns every form of a relation argument into an expression that binding understands.

@@ -1,0 +1,238 @@
+//! How far long work is: one line on standard error that is gone before anything else is printed.
+//!
+//! ```text
+//!   leaves of the physical plan: rows and bytes read so far ─┐
+//!                                rows that there are (statistics) ─┴──► [#####>----] 3,400,000 of 10,000,000 rows, 120 MB
+//! ```
+//!
+//! Work that is done within half a second shows nothing. Where the number of rows is not known, or all are read and the
+//! answer is still being computed, a spinner stands for the bar. The bar measures what is read, not what is returned.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricValue;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::thousands;
+
+/// Work that takes less is not worth a word.
+const DELAY: Duration = Duration::from_millis(500);
+
+/// Time between two looks at the plan.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Metrics of a scan that count rows which it read and did not pass on.
+const PASSED_OVER: &[&str] = &["pushdown_rows_pruned", "page_index_rows_pruned"];
+
+const BAR: &str = "{elapsed:>4} [{bar:30}] {msg}";
+const SPINNER: &str = "{elapsed:>4} {spinner} {msg}";
+
+/// The line of one statement. It is cleared when the last handle goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress(Option<Arc<Line>>);
+
+#[derive(Debug)]
+struct Line {
+    shown: Arc<Mutex<Shown>>,
+    /// Ends with the line.
+    _task: SpawnedTask<()>,
+}
+
+/// What stands on the terminal.
+#[derive(Debug)]
+enum Shown {
+    /// Nothing yet.
+    Waiting(Option<Arc<dyn ExecutionPlan>>),
+    /// The line.
+    Line(Option<Arc<dyn ExecutionPlan>>, ProgressBar),
+    /// Nothing any more.
+    Cleared,
+}
+
+impl Progress {
+    /// Begins to measure the time of one statement, if that is wanted.
+    pub(crate) fn start(wanted: bool) -> Self {
+        if !wanted {
+            return Self(None);
+        }
+        let shown = Arc::new(Mutex::new(Shown::Waiting(None)));
+        let watched = Arc::clone(&shown);
+        let task = SpawnedTask::spawn(async move {
+            tokio::time::sleep(DELAY).await;
+            while lock(&watched).draw() {
+                tokio::time::sleep(INTERVAL).await;
+            }
+        });
+        Self(Some(Arc::new(Line { shown, _task: task })))
+    }
+
+    /// Takes the plan that will do the work.
+    pub(crate) fn watch(&self, plan: &Arc<dyn ExecutionPlan>) {
+        let Some(line) = &self.0 else { return };
+        match &mut *lock(&line.shown) {
+            Shown::Waiting(watched) | Shown::Line(watched, _) => *watched = Some(Arc::clone(plan)),
+            Shown::Cleared => {}
+        }
+    }
+
+    /// Takes the line off the terminal for good.
+    pub(crate) fn clear(&self) {
+        if let Some(line) = &self.0 {
+            lock(&line.shown).clear();
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        lock(&self.shown).clear();
+    }
+}
+
+fn lock(shown: &Mutex<Shown>) -> std::sync::MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shown {
+    /// Draws the line. False once there is none to draw any more.
+    fn draw(&mut self) -> bool {
+        if let Self::Waiting(plan) = self {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            *self = Self::Line(plan.take(), bar);
+        }
+        let Self::Line(plan, bar) = self else { return false };
+        let read = plan.as_ref().map_or_else(Read::default, Read::of);
+        let template = match read.total.filter(|total| read.rows < *total && read.rows > 0) {
+            Some(total) => {
+                bar.set_length(total);
+                bar.set_position(read.rows);
+                BAR
+            }
+            None => SPINNER,
+        };
+        // Both templates are constants; if one were wrong the default would be drawn.
+        let style = match template {
+            BAR => ProgressStyle::default_bar(),
+            _ => ProgressStyle::default_spinner(),
+        };
+        if let Ok(style) = style.template(template) {
+            bar.set_style(style.progress_chars("#>-"));
+        }
+        bar.set_message(read.to_string());
+        bar.tick();
+        true
+    }
+
+    fn clear(&mut self) {
+        if let Self::Line(_, bar) = self {
+            bar.finish_and_clear();
+        }
+        *self = Self::Cleared;
+    }
+}
+
+/// What a plan has read.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Read {
+    rows: u64,
+    bytes: u64,
+    /// Rows that there are to read. None if a leaf does not know.
+    total: Option<u64>,
+}
+
+impl Read {
+    fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        let mut read = Self { total: Some(0), ..Self::default() };
+        read.add(plan);
+        read
+    }
+
+    fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) {
+        let children = plan.children();
+        if !children.is_empty() {
+            for child in children {
+                self.add(child);
+            }
+            return;
+        }
+        let rows = StatisticsContext::new()
+            .compute(plan.as_ref(), &StatisticsArgs::new())
+            .ok()
+            .and_then(|statistics| statistics.num_rows.get_value().copied());
+        self.total = self.total.zip(rows).map(|(total, rows)| total + rows as u64);
+        let Some(metrics) = plan.metrics() else { return };
+        self.rows += metrics.output_rows().unwrap_or(0) as u64;
+        let sum = |name: &str| metrics.sum_by_name(name).map_or(0, |value| amount(&value));
+        self.rows += PASSED_OVER.iter().map(|name| sum(name)).sum::<u64>();
+        self.bytes += sum("bytes_scanned");
+    }
+}
+
+fn amount(value: &MetricValue) -> u64 {
+    value.as_usize() as u64
+}
+
+impl std::fmt::Display for Read {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counted = |rows: u64| thousands(usize::try_from(rows).unwrap_or(usize::MAX));
+        match self.total {
+            _ if self.rows == 0 => return f.write_str("working"),
+            Some(total) if self.rows < total => {
+                write!(f, "{} of {} rows", counted(self.rows), counted(total))?;
+            }
+            _ => write!(f, "{} rows read", counted(self.rows))?,
+        }
+        if self.bytes > 0 {
+            // Megabytes of a thousand thousand bytes, as disks and networks count them.
+            write!(f, ", {:.1} MB", self.bytes as f64 / 1e6)?;
+        }
+        if self.total.is_some_and(|total| self.rows >= total) { f.write_str(", computing") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_plan::collect;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_leaves_are_counted() {
+        let context = SessionContext::new();
+        crate::register_all(&context).expect("a new session");
+        crate::sql::sample::register(&context).await.expect("a new session");
+        let frame = context.sql("SELECT symbol, count(*) FROM candles GROUP BY symbol").await.expect("a plan");
+        let task = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await.expect("a plan");
+        let before = Read::of(&plan);
+        let total = before.total.expect("known");
+        assert!(before.rows == 0 && total > 1000, "{before:?}");
+        collect(Arc::clone(&plan), task).await.expect("rows");
+        let after = Read::of(&plan);
+        assert_eq!((after.rows, after.total), (total, Some(total)));
+        assert!(after.bytes > 0, "{after:?}");
+    }
+
+    #[test]
+    fn it_reads_as_a_sentence() {
+        let text = |rows, bytes, total| Read { rows, bytes, total }.to_string();
+        assert_eq!(text(0, 0, None), "working");
+        assert_eq!(text(1_500, 2_340_000, Some(3_000)), "1,500 of 3,000 rows, 2.3 MB");
+        assert_eq!(text(3_000, 0, Some(3_000)), "3,000 rows read, computing");
+        assert_eq!(text(1_500, 0, None), "1,500 rows read");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_drawn_after_it_was_cleared() {
+        let progress = Progress::start(true);
+        progress.clear();
+        let line = progress.0.as_ref().expect("wanted");
+        assert!(!lock(&line.shown).draw());
+        assert!(Progress::start(false).0.is_none());
+    }
+}
