@@ -13,6 +13,7 @@ mod diagnosis;
 mod error;
 mod excerpt;
 mod interrupt;
+mod nothing_found;
 mod output;
 mod progress;
 mod render;
@@ -40,8 +41,8 @@ use script::{Script, Unparsed};
 use session::{Done, Session, Settings};
 use tokio::runtime::Runtime;
 
-/// The engine's planner recurses deeply, above all in builds without optimisation.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
+/// The engine's planner recurses deeply, above all in builds without optimisation. Only what is used takes memory.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// The exit code of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -102,8 +103,8 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
         progress: !options.quiet && io::stderr().is_terminal(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // One more than a single partition, so that a busy query cannot keep Ctrl-C from being seen.
-        .worker_threads(partitions.max(2))
+        // One more than a query keeps busy, to draw its progress.
+        .worker_threads(partitions + 1)
         .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
