@@ -8,6 +8,8 @@
 //! The place is, in this order: the span that the engine or a table function's planner attached, the argument of which
 //! the sentence speaks, the one word that it quotes. Run-time errors of rows have none.
 
+use std::collections::BTreeSet;
+
 use datafusion::common::{Column, DataFusionError, SchemaError, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
@@ -75,6 +77,9 @@ const TYPES: &[&str] = &[
     "bytea",
 ];
 
+/// The schema that the engine makes up when it is asked for.
+const INFORMATION_SCHEMA: &str = "information_schema";
+
 /// How our indicators are called.
 const OVER: &str = "OVER (PARTITION BY exchange, symbol ORDER BY ts)";
 
@@ -118,7 +123,19 @@ impl<'a> Diagnosis<'a> {
             }
             None => self.explained(&one_line(error)),
         };
-        let place = spot.map(|spot| self.whole(spot, &message)).or_else(|| self.place_of(&message, None));
+        let end = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| span.end);
+        // Of a call whose arguments could not be read, the engine knows no more than its name.
+        let is_call = spot.is_some_and(|spot| table_function(self.text(spot)).is_some());
+        let inner = if is_call && message.contains('\'') { self.place_of(&message, None) } else { None };
+        let place = match spot {
+            _ if inner.is_some() => inner,
+            Some(spot) => {
+                let whole = self.whole(spot, &message);
+                let end = end.map_or(whole.end, |end| whole.end.max(Location::new(end.line, end.column)));
+                Some(Span::new(whole.start, end))
+            }
+            None => self.place_of(&message, None),
+        };
         Finding { message: shortened(message), place }
     }
 
@@ -130,7 +147,12 @@ impl<'a> Diagnosis<'a> {
 
     /// An error of the program itself, in words that need no change.
     pub(super) fn of_binding(&self, line: Option<u64>, message: String) -> Finding {
-        let place = self.place_of(&message, line);
+        let variable = matched("variable '{}' {}", &message).map(|parts| format!("${}", parts[0]));
+        let is = |word: &&&TokenWithSpan| {
+            matches!(&word.token, Token::Placeholder(name) if Some(name) == variable.as_ref())
+                && line.is_none_or(|line| word.span.start.line == line)
+        };
+        let place = self.words.iter().find(is).map(|word| word.span);
         Finding { message, place }
     }
 
@@ -175,6 +197,28 @@ impl<'a> Diagnosis<'a> {
         if found == "#" {
             return here("; a comment begins with --");
         }
+        let after = |word: &str| before.is_some_and(|before| self.text(before).eq_ignore_ascii_case(word));
+        if ["/", "//", ":", "~", "."].contains(&found)
+            && self.words[..stop]
+                .iter()
+                .rev()
+                .take(2)
+                .any(|word| ["FROM", "JOIN", "TO", "LOCATION"].iter().any(|keyword| is_word(word, keyword)))
+        {
+            return here("; a file or an address is written in single quotes");
+        }
+        if is_word_at(&self.words, 0, "COPY") && found.eq_ignore_ascii_case("FROM") {
+            return here("; COPY only writes, COPY … TO 'file': a file is read with SELECT … FROM 'file'");
+        }
+        if after("OVER") {
+            return here("; OVER follows the call of a function, such as avg(close) OVER (…)");
+        }
+        if let Some(filter) = self.words[..stop].iter().rposition(|word| is_word(word, "FILTER"))
+            && self.text(filter + 1) == "("
+            && !self.text(filter + 2).eq_ignore_ascii_case("WHERE")
+        {
+            return here("; it is written FILTER (WHERE …)");
+        }
         // A mistyped keyword is read as a name, and only what follows it cannot be.
         let suspect = before.filter(|before| *before > 0 && self.is_name(*before));
         if let Some(suspect) = suspect
@@ -216,6 +260,12 @@ impl<'a> Diagnosis<'a> {
             self.words.get(stop).map(|word| &word.token),
             Some(Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_))
         );
+        let count = |keyword: &str| self.words.iter().filter(|word| is_word(word, keyword)).count();
+        if count("CASE") > count("END")
+            && let Some(case) = self.words.iter().rposition(|word| is_word(word, "CASE"))
+        {
+            return ("; CASE … WHEN … THEN … needs an END".to_owned(), case);
+        }
         if is_end && can_begin_an_item {
             return here("; is a comma or an operator missing before it?");
         }
@@ -280,7 +330,10 @@ impl<'a> Diagnosis<'a> {
     /// A column that no relation has. `spot` is the first word of its name in the statement.
     fn no_column(&self, field: &Column, valid: &[Column], spot: Option<usize>) -> String {
         // The engine lists the columns that SELECT made beside those that it made them of.
-        let valid: Vec<&Column> = valid.iter().filter(|column| !column.name.contains(['(', ' '])).collect();
+        let mut seen = BTreeSet::new();
+        let is_new = |column: &&Column| seen.insert((column.relation.clone(), column.name.clone()));
+        let valid: Vec<&Column> =
+            valid.iter().filter(|column| !column.name.contains(['(', ' '])).filter(is_new).collect();
         let name = field.name.as_str();
         let spot = spot.or_else(|| self.only_word(name, None));
         let word = spot.map(|first| if field.relation.is_some() { first + 2 } else { first });
@@ -313,7 +366,7 @@ impl<'a> Diagnosis<'a> {
         }
         let mut names: Vec<&str> =
             valid.iter().filter(|column| same_relation(column)).map(|column| column.name.as_str()).collect();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(*name));
         let is_value = word.is_some_and(|word| {
             (quoted || self.text(word).chars().any(|c| c.is_ascii_uppercase())) && self.follows_comparison(word)
@@ -330,7 +383,7 @@ impl<'a> Diagnosis<'a> {
             return text_in_quotes();
         }
         if let Some(meant) = nearest(name, names.iter().copied()) {
-            let mut owners = valid.iter().filter(|column| column.name == meant);
+            let mut owners = valid.iter().filter(|column| column.name == meant && same_relation(column));
             let meant = match (owners.next(), field.relation.is_some() || owners.next().is_some()) {
                 (Some(column), true) => full_name(column),
                 _ => meant.to_owned(),
@@ -349,8 +402,19 @@ impl<'a> Diagnosis<'a> {
         if self.has_function(name) {
             return format!("{no_column}; the function is written {name}()");
         }
+        if word.is_some_and(|word| is_word_at(&self.words, word, "NOT")) {
+            return "NOT needs a condition after it".to_owned();
+        }
         if !names.is_empty() {
             return format!("{no_column}; there are {}", listed(names));
+        }
+        // After an operator the parser reads FROM as the name of a column.
+        let swallowed = (1..self.words.len()).find(|at| {
+            let operators = [Token::StringConcat, Token::Plus, Token::Minus, Token::Div, Token::Mod, Token::Eq];
+            is_word(self.words[*at], "FROM") && operators.contains(&self.words[at - 1].token)
+        });
+        if let Some(from) = swallowed {
+            return format!("expected: an expression after {}, found: FROM", self.words[from - 1].token);
         }
         if self.words.iter().any(|word| is_word(word, "FROM")) {
             format!("{no_column} here, where only constants can stand")
@@ -361,9 +425,16 @@ impl<'a> Diagnosis<'a> {
 
     fn no_table(&self, reference: &str) -> String {
         let catalog = &self.state.config_options().catalog;
-        let reference = TableReference::parse_str(reference);
-        let name = reference.table();
-        let schema = reference.schema().filter(|schema| *schema != catalog.default_schema);
+        // The engine writes every name in full, and does not quote what needs it.
+        let reference = reference.strip_prefix(&format!("{}.", catalog.default_catalog)).unwrap_or(reference);
+        let reference = reference.strip_prefix(&format!("{}.", catalog.default_schema)).unwrap_or(reference);
+        if reference.contains(['/', '\\']) {
+            return format!("no file '{reference}', or its name tells no format: .parquet, .csv, .json, .ndjson");
+        }
+        let (schema, name) = match reference.split_once('.') {
+            Some((schema, name)) => (Some(schema), name),
+            None => (None, reference),
+        };
         if let Some(schema) = schema {
             let schemas = self.schemas();
             if !schemas.iter().any(|known| known == schema) {
@@ -510,11 +581,18 @@ impl<'a> Diagnosis<'a> {
     fn schemas(&self) -> Vec<String> {
         let catalog = self.state.catalog_list().catalog(&self.state.config_options().catalog.default_catalog);
         let mut names = catalog.map_or_else(Vec::new, |catalog| catalog.schema_names());
+        names.push(INFORMATION_SCHEMA.to_owned());
         names.sort();
+        names.dedup();
         names
     }
 
     fn tables_of(&self, schema: &str) -> Vec<String> {
+        if schema == INFORMATION_SCHEMA {
+            return ["columns", "df_settings", "parameters", "routines", "schemata", "tables", "views"]
+                .map(str::to_owned)
+                .to_vec();
+        }
         let catalog = self.state.catalog_list().catalog(&self.state.config_options().catalog.default_catalog);
         let schema = catalog.and_then(|catalog| catalog.schema(schema));
         let mut names = schema.map_or_else(Vec::new, |schema| schema.table_names());
@@ -594,8 +672,14 @@ impl<'a> Diagnosis<'a> {
         {
             return range;
         }
-        let first = self.words[spot].span;
-        let mut end = first.end;
+        // What the engine leaves out of its span: the sign of a number, the type before a constant.
+        let introduced = spot.checked_sub(1).filter(|before| {
+            let before = self.words[*before];
+            before.token == Token::Minus || ["INTERVAL", "TIMESTAMP", "DATE"].iter().any(|word| is_word(before, word))
+        });
+        let is_text = matches!(self.words[spot].token, Token::SingleQuotedString(_) | Token::Number(..));
+        let first = self.words[introduced.filter(|_| is_text).unwrap_or(spot)].span;
+        let mut end = self.words[spot].span.end;
         let mut at = spot;
         while self.words.get(at + 1).is_some_and(|word| word.token == Token::Period)
             && let Some(part) = self.words.get(at + 2)
@@ -608,22 +692,39 @@ impl<'a> Diagnosis<'a> {
 
     /// The place of which a message speaks, where nothing attached one.
     fn place_of(&self, message: &str, line: Option<u64>) -> Option<Span> {
+        let span = |at: usize| self.words[at].span;
         if let Some((function, parameter)) = speaks_of(message) {
-            if let Some(range) = self.argument(function, parameter, None) {
-                return Some(range);
-            }
-            if message.contains("missing argument") || message.contains("takes ") {
-                return self.only_word(function.name, line).map(|at| self.words[at].span);
-            }
+            let column = message.split_once("column '").and_then(|(_, rest)| rest.split_once('\''));
+            let literal = column.and_then(|(column, _)| self.only_word(column, line)).filter(|at| self.is_string(*at));
+            return literal
+                .map(span)
+                .or_else(|| self.argument(function, parameter, None))
+                .or_else(|| self.only_word(parameter, line).map(span))
+                .or_else(|| self.only_word(function.name, line).map(span));
         }
-        let (_, rest) = message.split_once('\'')?;
-        let (quoted, _) = rest.split_once('\'')?;
-        // The last part of `sample.candels`.
-        let mut parts = quoted.split('.');
-        let last = parts.next_back()?;
-        let at = self.only_word(last, line)?;
-        let first = at.checked_sub(2 * parts.count()).unwrap_or(at);
-        Some(Span::new(self.words[first].span.start, self.words[at].span.end))
+        if let Some((name, _)) = message.strip_prefix("no function ").and_then(|rest| rest.split_once('(')) {
+            return self.only_word(name, line).map(span);
+        }
+        let Some((quoted, _)) = message.split_once('\'').and_then(|(_, rest)| rest.split_once('\'')) else {
+            // A part of the statement that the message names in capitals.
+            let is_capital = |word: &&str| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
+            let capitals = message.split(|c: char| !c.is_alphanumeric()).find(is_capital)?;
+            return self.only_word(capitals, line).map(span);
+        };
+        if let Some(at) = self.only_word(quoted, line) {
+            return Some(span(at));
+        }
+        // The words of `sample.candels`.
+        let parts: Vec<&str> = quoted.split('.').collect();
+        let begins = |at: &usize| {
+            parts.iter().enumerate().all(|(part, text)| self.text(at + 2 * part).eq_ignore_ascii_case(text))
+        };
+        let first = (0..self.words.len()).find(begins).filter(|_| parts.len() > 1)?;
+        Some(Span::new(span(first).start, span(first + 2 * (parts.len() - 1)).end))
+    }
+
+    fn is_string(&self, at: usize) -> bool {
+        matches!(self.words[at].token, Token::SingleQuotedString(_))
     }
 
     /// The one word of the statement that is this name or this text; of several the only one in `line`.
@@ -631,7 +732,10 @@ impl<'a> Diagnosis<'a> {
         let is = |at: &usize| match &self.words[*at].token {
             Token::Word(word) if word.quote_style.is_some() => word.value == text,
             Token::Word(word) => word.value.eq_ignore_ascii_case(text),
-            Token::SingleQuotedString(string) => string == text,
+            // An option with its prefix, or the ending of a file.
+            Token::SingleQuotedString(string) => {
+                string == text || string.rsplit_once('.').is_some_and(|(_, last)| last == text)
+            }
             Token::Placeholder(name) => name.strip_prefix('$') == Some(text),
             Token::Number(digits, _) => digits == text,
             _ => false,
@@ -803,6 +907,11 @@ fn symbol(token: &Token) -> &'static str {
         Token::LParen => "(",
         Token::RParen => ")",
         Token::Sharp => "#",
+        Token::Colon => ":",
+        Token::Div => "/",
+        Token::DuckIntDiv => "//",
+        Token::Tilde => "~",
+        Token::Period => ".",
         _ => "",
     }
 }

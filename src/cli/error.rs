@@ -46,6 +46,9 @@ const LAYERS: &[&str] = &[
 /// Where the engine stops describing the problem and starts asking for a bug report or printing its stack.
 const TAILS: &[&str] = &["This issue was likely caused by a bug in DataFusion", "\n\nbacktrace:"];
 
+/// After that request, the engine may still say which calls it would have taken.
+const SIGNATURES: &str = " No function matches the given name and argument types";
+
 /// Between a description of what was being done and the error that it met.
 const CAUSED_BY: &str = "\ncaused by\n";
 
@@ -173,8 +176,12 @@ fn innermost_of_arrow(error: &ArrowError) -> String {
 /// Strips decoration from text, for errors that the engine had already turned into a string when it wrapped them.
 fn undecorated(message: &str) -> String {
     let mut rest = message;
+    let mut signatures = "";
     for tail in TAILS {
         if let Some(end) = rest.find(tail) {
+            if let Some(start) = rest[end..].find(SIGNATURES) {
+                signatures = &rest[end + start..];
+            }
             // The engine puts a full stop between its own sentence and the request.
             rest = rest[..end].trim_end().trim_end_matches('.');
         }
@@ -185,7 +192,7 @@ fn undecorated(message: &str) -> String {
     while let Some(inner) = LAYERS.iter().find_map(|layer| rest.strip_prefix(layer)) {
         rest = inner;
     }
-    rest.split_whitespace().collect::<Vec<_>>().join(" ")
+    rest.split_whitespace().chain(signatures.split_whitespace()).collect::<Vec<_>>().join(" ")
 }
 
 /// Lower-cases the first word if it is an ordinary one: `BTCUSDT` and `Int64` are names and stay as they are.

@@ -13,21 +13,24 @@ use crate::sql::spec::{Fallback, Returns, Spec};
 /// Columns of a table that a list of tables shows.
 const LISTED_COLUMNS: usize = 6;
 
+/// The least room that a wrapped column is given.
+const NARROWEST: usize = 30;
+
 /// The backslash commands.
-pub(crate) fn commands() -> String {
+pub(crate) fn commands(room: Option<usize>) -> String {
     let rows = COMMANDS
         .iter()
         .map(|command| vec![format!("{} {}", command.name, command.takes), command.meaning.to_owned()])
         .collect::<Vec<_>>();
     format!(
-        "{}Tab completes. Statements end with ; and may go over several lines. Ctrl-C cancels a query; twice at an empty \
+        "{}Tab completes. Statements end with ; and may go over several lines.\nCtrl-C cancels a query; twice at an empty \
          prompt it quits, as Ctrl-D does.\nA line that begins with a space is not remembered.\n",
-        aligned(&rows)
+        aligned(&rows, room)
     )
 }
 
 /// Tables, where they come from, and their first columns.
-pub(crate) fn tables(tables: &[Listed]) -> String {
+pub(crate) fn tables(tables: &[Listed], room: Option<usize>) -> String {
     let shows_sample = tables.iter().all(|table| table.is_default && table.market.is_none() || !table.is_default);
     let mut rows = vec![["table", "kind", "from", "columns"].map(str::to_owned).to_vec()];
     let mut hidden = false;
@@ -42,7 +45,7 @@ pub(crate) fn tables(tables: &[Listed]) -> String {
         }
         rows.push(vec![table.name.clone(), table.kind().to_owned(), table.source.clone(), columns]);
     }
-    let mut text = aligned(&rows);
+    let mut text = aligned(&rows, room);
     if hidden {
         text.push_str("The sample is in schema sample, too: sample.candles, \u{2026}\n");
     }
@@ -50,7 +53,7 @@ pub(crate) fn tables(tables: &[Listed]) -> String {
 }
 
 /// The columns of one table. What a market table's columns mean is known, also where its files do not say it.
-pub(crate) fn columns(table: &str, schema: &Schema, source: &str) -> String {
+pub(crate) fn columns(table: &str, schema: &Schema, source: &str, room: Option<usize>) -> String {
     let market = crate::market::table(table.rsplit('.').next().unwrap_or(table)).filter(|_| !source.is_empty());
     let rows = schema
         .fields()
@@ -70,7 +73,7 @@ pub(crate) fn columns(table: &str, schema: &Schema, source: &str) -> String {
             ]
         })
         .collect::<Vec<_>>();
-    let mut text = aligned(&rows);
+    let mut text = aligned(&rows, room);
     if !source.is_empty() {
         let _ = writeln!(text, "from {source}");
     }
@@ -99,16 +102,16 @@ pub(crate) fn specs() -> impl Iterator<Item = &'static Spec> {
 }
 
 /// Every function with one line.
-pub(crate) fn functions() -> String {
+pub(crate) fn functions(room: Option<usize>) -> String {
     let rows: Vec<Vec<String>> = specs().map(|spec| vec![spec.name.to_owned(), spec.summary.to_owned()]).collect();
-    aligned(&rows)
+    aligned(&rows, room)
 }
 
 /// One function: what it takes and returns.
 ///
 /// # Errors
 /// There is none of that name.
-pub(crate) fn function(name: &str) -> Result<String, Failure> {
+pub(crate) fn function(name: &str, room: Option<usize>) -> Result<String, Failure> {
     let name = name.trim_end_matches(['(', ')', ';']);
     let Some(spec) = specs().find(|spec| spec.name.eq_ignore_ascii_case(name)) else {
         let near = crate::sql::nearest(name, specs().map(|spec| spec.name));
@@ -140,7 +143,7 @@ pub(crate) fn function(name: &str) -> Result<String, Failure> {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{}: {}", spec.name, spec.summary);
-    let _ = write!(text, "parameters\n{}returns\n{}", aligned(&parameters), aligned(&columns));
+    let _ = write!(text, "parameters\n{}returns\n{}", aligned(&parameters, room), aligned(&columns, room));
     let _ = writeln!(text, "example\n  {}", spec.example);
     Ok(text)
 }
@@ -162,22 +165,51 @@ pub(crate) fn in_columns(names: &[&str], room: usize) -> String {
     text
 }
 
-/// Rows of text with their columns under each other.
-pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
+/// Rows of text with their columns under each other. The last column is wrapped where it would leave the terminal.
+pub(crate) fn aligned(rows: &[Vec<String>], room: Option<usize>) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0))
         .collect();
+    let indent: usize = widths.iter().take(columns.saturating_sub(1)).map(|width| width + 2).sum();
+    let last_room = room.map_or(usize::MAX, |room| room.saturating_sub(indent).max(NARROWEST));
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (cell, column) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell}{}  ", " ".repeat(column.saturating_sub(width(cell))));
+        let mut rest = Vec::new();
+        for (position, (cell, column)) in row.iter().zip(&widths).enumerate() {
+            let mut cell = cell.clone();
+            if position + 1 == columns {
+                rest = wrapped(&cell, last_room);
+                cell = if rest.is_empty() { String::new() } else { rest.remove(0) };
+            }
+            let _ = write!(line, "{cell}{}  ", " ".repeat(column.saturating_sub(width(&cell))));
         }
         text.push_str(line.trim_end());
         text.push('\n');
+        for line in rest {
+            let _ = writeln!(text, "{}{line}", " ".repeat(indent));
+        }
     }
     text
+}
+
+/// A text cut between words into lines of at most `room` columns; a longer word has a line of its own.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    if width(text) <= room {
+        return vec![text.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut().filter(|line| width(line) + 1 + width(word) <= room) {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -187,7 +219,9 @@ mod tests {
     #[test]
     fn columns_stand_under_each_other() {
         let rows = [vec!["a".to_owned(), "first".to_owned()], vec!["long".to_owned(), String::new()]];
-        assert_eq!(aligned(&rows), "a     first\nlong\n");
+        assert_eq!(aligned(&rows, None), "a     first\nlong\n");
+        let rows = [vec!["a".to_owned(), "one two three four five six seven eight".to_owned()]];
+        assert_eq!(aligned(&rows, Some(10)), "a  one two three four five six\n   seven eight\n");
     }
 
     #[test]
@@ -198,24 +232,24 @@ mod tests {
 
     #[test]
     fn functions_of_every_kind_are_listed_and_explained() {
-        let listed = functions();
+        let listed = functions(None);
         for name in ["liq_heatmap", "liq_price", "ema"] {
             assert!(listed.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");
-            let explained = function(name).expect("listed");
+            let explained = function(name, None).expect("listed");
             assert!(explained.starts_with(&format!("{name}: ")) && explained.contains("SELECT "), "{explained}");
         }
-        assert!(function("ema").expect("listed").contains("  periods  "));
-        let pools = function("liq_pools").expect("listed");
+        assert!(function("ema", None).expect("listed").contains("  periods  "));
+        let pools = function("liq_pools", None).expect("listed");
         for shown in ["mean cell of its frame (default: 0.85)", "at_extreme", "returns\n", "example\n"] {
             assert!(pools.contains(shown), "{shown} is not in\n{pools}");
         }
-        let error = function("liq_poolz").expect_err("no such function").to_string();
+        let error = function("liq_poolz", None).expect_err("no such function").to_string();
         assert!(error.contains("did you mean 'liq_pools'?"), "{error}");
     }
 
     #[test]
     fn every_command_is_in_the_help() {
-        let help = commands();
+        let help = commands(None);
         assert!(COMMANDS.iter().all(|command| help.contains(command.name)));
     }
 }

@@ -22,7 +22,11 @@ const VARIABLE: &str = "\x1b[33m";
 const QUIET: &str = "\x1b[90m";
 
 /// Words that the parser knows as keywords and people use as names.
-const NAMES: &[&str] = &["symbol", "price", "value", "side", "ts", "date", "open", "close", "high", "low", "volume"];
+const NAMES: &[&str] =
+    &["symbol", "exchange", "price", "value", "side", "ts", "date", "open", "close", "high", "low", "volume"];
+
+/// Keywords that stand directly before a parenthesis; another word there is a function.
+const BEFORE_PARENTHESES: &[&str] = &["in", "values", "over", "and", "or", "not", "exists", "on", "using", "as", "by"];
 
 /// Returns `text` with colours. `is_own_function` knows the functions of this crate.
 pub(crate) fn highlight(text: &str, is_own_function: impl Fn(&str) -> bool) -> String {
@@ -49,8 +53,9 @@ pub(crate) fn highlight(text: &str, is_own_function: impl Fn(&str) -> bool) -> S
             Token::Word(word) if word.quote_style.is_some() => None,
             Token::Word(word) if is_own_function(&word.value) => Some(FUNCTION),
             Token::Word(word) => {
-                let is_name = NAMES.iter().any(|name| name.eq_ignore_ascii_case(&word.value));
-                (word.keyword != Keyword::NoKeyword && !is_name).then_some(KEYWORD)
+                let is_one_of = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(&word.value));
+                let is_call = text[range.end..].starts_with('(') && !is_one_of(BEFORE_PARENTHESES);
+                (word.keyword != Keyword::NoKeyword && !is_one_of(NAMES) && !is_call).then_some(KEYWORD)
             }
             Token::Number(..) => Some(NUMBER),
             Token::Placeholder(_) => Some(VARIABLE),
@@ -131,6 +136,7 @@ mod tests {
 
     #[test]
     fn words_have_their_colors() {
+        assert_eq!(highlighted("abs(1)"), format!("abs({NUMBER}1{RESET})"));
         assert_eq!(highlighted("SELECT symbol"), format!("{KEYWORD}SELECT{RESET} symbol"));
         assert_eq!(highlighted("liq_map(1)"), format!("{FUNCTION}liq_map{RESET}({NUMBER}1{RESET})"));
         assert_eq!(highlighted("'a"), format!("{TEXT}'a{RESET}"));

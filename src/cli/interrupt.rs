@@ -1,17 +1,25 @@
 //! Ctrl-C: stops the work at hand, and nothing else.
 //!
-//! The work runs in a task of its own, on a worker's large stack; the caller waits for it and for the signal. On the
-//! signal the task is dropped, and with it the query's stream, its reservations and its temporary files.
+//! ```text
+//!   caller ──► task on a worker's large stack ──► outcome ───────────────┐
+//!          └─► thread that waits for the signal ──► the task is dropped ─┴──► caller
+//! ```
+//!
+//! On the signal the task is dropped, and with it the query's stream, its reservations and its temporary files. The
+//! signal is waited for outside the runtime of the work: workers that are all inside one long computation (a cross join)
+//! look at no signals.
 
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use datafusion::common::runtime::SpawnedTask;
+use tokio::sync::oneshot;
 
 use super::error::Failure;
 
-/// How long a dropped query may take to let go of what it holds.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// How long a dropped query may take to let go of what it holds. The user waits that long for the next prompt at most.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How work ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +37,9 @@ pub(crate) enum Outcome<T> {
 pub(crate) async fn until_interrupted<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<Outcome<T>, Failure> {
-    let (stopped, has_stopped) = tokio::sync::oneshot::channel::<()>();
+    let cannot_wait = |error: io::Error| Failure::new(format!("cannot wait for Ctrl-C: {error}"));
+    let Watch { pressed, waited, _ended } = Watch::begin().map_err(cannot_wait)?;
+    let (stopped, has_stopped) = oneshot::channel::<()>();
     let task = SpawnedTask::spawn(async move {
         // Dropped with the work, which tells the other end that nothing is held any more.
         let _held = stopped;
@@ -42,14 +52,52 @@ pub(crate) async fn until_interrupted<T: Send + 'static>(
             Err(error) if error.is_panic() => Err(Failure::new("the query failed inside the engine (see above)")),
             Err(_) => Ok(Outcome::Interrupted),
         },
-        signal = tokio::signal::ctrl_c() => {
+        signal = pressed => {
             drop(joined);
-            // An unfinished result is no reason to wait for ever, so the outcome of the wait does not matter.
-            let _ = tokio::time::timeout(PATIENCE, has_stopped).await;
             match signal {
-                Ok(()) => Ok(Outcome::Interrupted),
-                Err(error) => Err(Failure::new(format!("cannot wait for Ctrl-C: {error}"))),
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(cannot_wait(error)),
+                Err(_) => return Err(Failure::new("cannot wait for Ctrl-C")),
             }
+            // An unfinished result is no reason to wait for ever, so the outcome of either wait does not matter.
+            tokio::select! {
+                _ = has_stopped => {}
+                _ = waited => {}
+            }
+            Ok(Outcome::Interrupted)
         }
+    }
+}
+
+/// A thread that waits for one Ctrl-C, or for the work to end.
+struct Watch {
+    /// Ctrl-C was pressed, or cannot be waited for.
+    pressed: oneshot::Receiver<io::Result<()>>,
+    /// The patience after it has run out.
+    waited: oneshot::Receiver<()>,
+    /// Dropped by who no longer wants to know.
+    _ended: oneshot::Sender<()>,
+}
+
+impl Watch {
+    fn begin() -> io::Result<Self> {
+        let (press, pressed) = oneshot::channel();
+        let (wait, waited) = oneshot::channel();
+        let (_ended, has_ended) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    signal = tokio::signal::ctrl_c() => {
+                        // Whoever has gone does not need to be told.
+                        let _ = press.send(signal);
+                        tokio::time::sleep(PATIENCE).await;
+                        drop(wait);
+                    }
+                    _ = has_ended => {}
+                }
+            });
+        })?;
+        Ok(Self { pressed, waited, _ended })
     }
 }

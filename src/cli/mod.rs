@@ -16,6 +16,7 @@ mod excerpt;
 mod help;
 mod highlight;
 mod interrupt;
+mod nothing_found;
 mod output;
 mod pager;
 mod progress;
@@ -48,8 +49,8 @@ use session::{Done, Session, Settings};
 use shell::{Manner, Shell};
 use tokio::runtime::Runtime;
 
-/// The engine's planner recurses deeply, above all in builds without optimisation.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
+/// The engine's planner recurses deeply, above all in builds without optimisation. Only what is used takes memory.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// The exit code of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -110,8 +111,8 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
         progress: !options.quiet && io::stderr().is_terminal(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // One more than a single partition, so that a busy query cannot keep Ctrl-C from being seen.
-        .worker_threads(partitions.max(2))
+        // One more than a query keeps busy, to draw its progress.
+        .worker_threads(partitions + 1)
         .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()

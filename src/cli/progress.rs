@@ -101,26 +101,23 @@ impl Shown {
     /// Draws the line. False once there is none to draw any more.
     fn draw(&mut self) -> bool {
         if let Self::Waiting(plan) = self {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_elapsed(DELAY);
             *self = Self::Line(plan.take(), bar);
         }
         let Self::Line(plan, bar) = self else { return false };
         let read = plan.as_ref().map_or_else(Read::default, Read::of);
-        let template = match read.total.filter(|total| read.rows < *total && read.rows > 0) {
-            Some(total) => {
-                bar.set_length(total);
-                bar.set_position(read.rows);
-                BAR
-            }
-            None => SPINNER,
+        let total = read.total.filter(|total| read.rows < *total && read.rows > 0);
+        let style = match total {
+            Some(_) => ProgressStyle::default_bar().template(BAR),
+            None => ProgressStyle::default_spinner().template(SPINNER),
         };
-        // Both templates are constants; if one were wrong the default would be drawn.
-        let style = match template {
-            BAR => ProgressStyle::default_bar(),
-            _ => ProgressStyle::default_spinner(),
-        };
-        if let Ok(style) = style.template(template) {
+        // The templates are constants; were one wrong, the library's own would be drawn.
+        if let Ok(style) = style {
             bar.set_style(style.progress_chars("#>-"));
+        }
+        if let Some(total) = total {
+            bar.set_length(total);
+            bar.set_position(read.rows);
         }
         bar.set_message(read.to_string());
         bar.tick();
@@ -186,7 +183,7 @@ impl std::fmt::Display for Read {
             }
             _ => write!(f, "{} rows read", counted(self.rows))?,
         }
-        if self.bytes > 0 {
+        if self.bytes >= 100_000 {
             // Megabytes of a thousand thousand bytes, as disks and networks count them.
             write!(f, ", {:.1} MB", self.bytes as f64 / 1e6)?;
         }

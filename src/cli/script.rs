@@ -26,6 +26,9 @@ use super::wording::reworded;
 /// Parts of an option's key that make its value a secret.
 const SECRET_KEYS: &[&str] = &["secret", "password", "token", "key_id"];
 
+/// Operators that an expression may have side by side: more than people write, less than overflows a stack.
+const LONGEST_CHAIN: usize = 2_000;
+
 /// What stands in for a secret in messages and output.
 const MASK: &str = "***";
 
@@ -346,6 +349,11 @@ impl Unparsed {
         dialect: &dyn Dialect,
         recursion_limit: usize,
     ) -> Result<Statement, (Option<Location>, String)> {
+        if let Some(place) = self.end_of_longest_chain() {
+            let message =
+                format!("an expression must not chain more than {LONGEST_CHAIN} operators: write IN (…), or a join");
+            return Err((Some(place), message));
+        }
         let parsed = DFParserBuilder::new(self.tokens.clone())
             .with_dialect(dialect)
             .with_recursion_limit(recursion_limit)
@@ -359,6 +367,34 @@ impl Unparsed {
             (Some(statement), true) => Ok(statement),
             _ => Err((None, "expected one statement".to_owned())),
         }
+    }
+
+    /// Where an expression or a row of queries grows too long, if one does. Every operator of `a + b + c …` is one level
+    /// of the tree, which the parser does not count, and the planner would overflow its stack.
+    fn end_of_longest_chain(&self) -> Option<Location> {
+        // Operators since the last comma, and set operators, of every parenthesis around the word.
+        let mut chains = vec![(0_usize, 0_usize)];
+        for word in self.words() {
+            match &word.token {
+                Token::LParen => chains.push((0, 0)),
+                Token::RParen if chains.len() > 1 => {
+                    chains.pop();
+                }
+                token => {
+                    let (operators, sets) = chains.last_mut()?;
+                    match token {
+                        Token::Comma => *operators = 0,
+                        token if is_operator(token) => *operators += 1,
+                        token if is_set_operator(token) => *sets += 1,
+                        _ => {}
+                    }
+                    if *operators > LONGEST_CHAIN || *sets > LONGEST_CHAIN {
+                        return Some(word.span.start);
+                    }
+                }
+            }
+        }
+        None
     }
 
     /// The values of options whose key says that they are secret: `'aws.secret_access_key' 'xyz'`; passwords and
@@ -474,6 +510,21 @@ fn explained(message: String) -> String {
         }
         _ => message,
     }
+}
+
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat => true,
+        token => is_one_of(token, &["AND", "OR"]),
+    }
+}
+
+fn is_set_operator(token: &Token) -> bool {
+    is_one_of(token, &["UNION", "INTERSECT", "EXCEPT"])
+}
+
+fn is_one_of(token: &Token, words: &[&str]) -> bool {
+    matches!(token, Token::Word(word) if words.iter().any(|other| word.value.eq_ignore_ascii_case(other)))
 }
 
 fn is_space(token: &Token) -> bool {

@@ -36,6 +36,7 @@ use super::progress::Progress;
 use super::script::{Script, Unparsed, mask};
 use super::storage;
 use super::variables::{Scope, bind};
+use super::{note, nothing_found};
 
 /// What shapes a session.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) partitions: usize,
     /// Where the market tables are. None is the built-in sample.
     pub(crate) data: Option<String>,
-    /// Whether long work shows how far it is, on standard error.
+    /// Whether a person reads standard error: long work then shows how far it is, and empty results may have a note.
     pub(crate) progress: bool,
 }
 
@@ -112,7 +113,7 @@ pub(crate) struct Session {
     root: Mutex<Loaded>,
     /// Values that no message may repeat.
     secrets: Mutex<Vec<String>>,
-    /// Whether long work shows how far it is.
+    /// Whether a person reads standard error.
     progress: bool,
 }
 
@@ -129,7 +130,8 @@ pub(crate) enum Done {
 
 /// A statement that was planned, and what it leads to.
 enum Planned {
-    Rows(SendableRecordBatchStream, Progress),
+    /// Rows, what shows how far they are, and the statement with its variables bound where a person may need a note.
+    Rows(SendableRecordBatchStream, Progress, Option<String>),
     Written(u64),
     Changed,
 }
@@ -345,7 +347,7 @@ impl Session {
     ) -> Result<Option<Vec<RecordBatch>>, Failure> {
         let collected = async {
             // The progress is shown until all rows are there.
-            let Planned::Rows(mut rows, _progress) = self.plan(statement, scope).await? else {
+            let Planned::Rows(mut rows, _progress, _) = self.plan(statement, scope).await? else {
                 return Ok(None);
             };
             let mut batches = vec![RecordBatch::new_empty(rows.schema())];
@@ -370,12 +372,18 @@ impl Session {
     async fn print(&self, statement: &Unparsed, scope: &Scope, printer: &mut Printer) -> Result<Done, Located> {
         let start = Instant::now();
         Ok(match self.plan(statement, scope).await? {
-            Planned::Rows(rows, progress) => {
+            Planned::Rows(rows, progress, bound) => {
                 let secrets = self.secrets();
                 let rows = if printer.is_terminal() { gone_with_first_row(rows, &progress) } else { rows };
                 let printed = printer.print(rows, &secrets).await.map_err(Located::Printing)?;
                 drop(progress);
-                Done::Rows(printed, start.elapsed())
+                let elapsed = start.elapsed();
+                if let Some(bound) = bound.filter(|_| printed.rows == 0)
+                    && let Some(why) = nothing_found::why(&bound, &self.context).await
+                {
+                    note(&why);
+                }
+                Done::Rows(printed, elapsed)
             }
             Planned::Written(rows) => Done::Written(rows, start.elapsed()),
             Planned::Changed => Done::Changed(start.elapsed()),
@@ -390,13 +398,14 @@ impl Session {
             .parse(self.dialect().as_ref(), limit)
             .map_err(|(location, message)| Located::Parsing(location, message))?;
         bind(&mut parsed, scope).map_err(|(line, message)| Located::Binding(line, message))?;
+        let bound = self.progress.then(|| parsed.to_string());
         let progress = Progress::start(self.progress);
         if lists_tables(&parsed) {
-            return Ok(Planned::Rows(self.listing()?, progress));
+            return Ok(Planned::Rows(self.listing()?, progress, None));
         }
         storage::prepare(&self.context, &mut parsed)?;
         let plan = Box::pin(state.statement_to_plan(parsed)).await?;
-        Ok(Box::pin(self.execute(plan, progress)).await?)
+        Ok(Box::pin(self.execute(plan, progress, bound)).await?)
     }
 
     /// What SHOW TABLES returns: the engine's own answer says nothing of where a table comes from.
@@ -413,7 +422,12 @@ impl Session {
         Ok(Box::pin(MemoryStream::try_new(vec![batch], schema, None)?))
     }
 
-    async fn execute(&self, plan: LogicalPlan, progress: Progress) -> Result<Planned, DataFusionError> {
+    async fn execute(
+        &self,
+        plan: LogicalPlan,
+        progress: Progress,
+        bound: Option<String>,
+    ) -> Result<Planned, DataFusionError> {
         let changes = matches!(&plan, LogicalPlan::Ddl(_));
         let writes = matches!(&plan, LogicalPlan::Dml(_) | LogicalPlan::Copy(_));
         let frame: DataFrame = self.context.execute_logical_plan(plan).await?;
@@ -437,7 +451,7 @@ impl Session {
             }
             return Ok(Planned::Changed);
         }
-        Ok(Planned::Rows(rows, progress))
+        Ok(Planned::Rows(rows, progress, bound))
     }
 
     /// Gives an error its words and its place, and takes secrets out of it.

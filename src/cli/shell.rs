@@ -288,16 +288,17 @@ impl Shell {
 
     async fn command(&mut self, script: &Script, command: &Command) -> Result<Flow, PrintError> {
         let argument = command.argument.as_str();
+        let room = self.room();
         match command.name.as_str() {
             "\\q" => return Ok(Flow::Leave),
-            "\\?" => self.say(&help::commands())?,
-            "\\d" | "\\dt" | "\\dv" if argument.is_empty() => self.say(&help::tables(&self.session.tables()))?,
+            "\\?" => self.say(&help::commands(room))?,
+            "\\d" | "\\dt" | "\\dv" if argument.is_empty() => self.say(&help::tables(&self.session.tables(), room))?,
             "\\d" => {
                 let text = self.columns(argument).await?;
                 self.say(&text)?;
             }
-            "\\df" | "\\h" if argument.is_empty() => self.say(&help::functions())?,
-            "\\df" | "\\h" => self.say(&help::function(argument).map_err(PrintError::Failed)?)?,
+            "\\df" | "\\h" if argument.is_empty() => self.say(&help::functions(room))?,
+            "\\df" | "\\h" => self.say(&help::function(argument, room).map_err(PrintError::Failed)?)?,
             "\\data" => self.data(argument).await?,
             "\\i" | "\\ir" => {
                 let included = self.included(command).map_err(PrintError::Failed)?;
@@ -340,6 +341,11 @@ impl Shell {
         Ok(Flow::On)
     }
 
+    /// Columns of the terminal that reads what is said.
+    fn room(&self) -> Option<usize> {
+        Screen::of_terminal().map(|screen| screen.columns)
+    }
+
     /// Says what a command did, to whoever is there.
     fn tell(&mut self, text: &str) -> Result<(), PrintError> {
         if self.is_prompt && !self.quiet {
@@ -353,7 +359,7 @@ impl Shell {
         match self.session.context().table_provider(reference).await {
             Ok(provider) => {
                 let listed = self.session.tables().into_iter().find(|listed| listed.name.eq_ignore_ascii_case(table));
-                Ok(help::columns(table, &provider.schema(), listed.as_ref().map_or("", |listed| &listed.source)))
+                Ok(help::columns(table, &provider.schema(), listed.as_ref().map_or("", |listed| &listed.source), self.room()))
             }
             Err(_) => {
                 let tables = self.session.tables();
@@ -406,7 +412,7 @@ impl Shell {
                 let shown = if is_secret_key(name) { "***".to_owned() } else { Value::infer(value).to_string() };
                 vec![name.clone(), shown]
             });
-            let text = help::aligned(&rows.collect::<Vec<_>>());
+            let text = help::aligned(&rows.collect::<Vec<_>>(), None);
             return self.say(&text);
         }
         let name = name.trim_start_matches('$');

@@ -7,7 +7,7 @@
 use super::error::sentence;
 
 /// What the engine says, and what is said instead. `{}` stands for any text; `{0}` is the first of these, `{0:type}` as
-/// the name of a type, `{0:a}` the same with its article, `{0:name}` without the names of the tables it is from,
+/// the word for a type, `{0:a}` the same with its article, `{0:exact}` with its width, `{0:name}` without the names of the tables it is from,
 /// `{0:count}` as the number of names in it.
 const REWORDED: &[(&str, &str)] = &[
     // Values
@@ -20,12 +20,13 @@ const REWORDED: &[(&str, &str)] = &[
     ("error parsing {} as {}", "cannot read '{0}' as {1:a}"),
     ("invalid input syntax for type interval: \"{}\"", "cannot read '{0}' as an interval, such as INTERVAL '1 hour'"),
     ("invalid interval type in expression: \"{}\"", "cannot read '{0}' as an interval, such as INTERVAL '1 hour'"),
-    ("Can't cast value {} to type {}", "{0} is out of range for the type {1}"),
+    ("Can't cast value {} to type {}", "{0} is out of range for {1:exact}"),
     (
         "date part '{}' not supported",
         "there is no part '{0}' of a time; there are year, quarter, month, week, day, hour, \
       minute, second, millisecond, microsecond, dow, doy, epoch",
     ),
+    ("regex parse error: {} ^ error: {}", "cannot read the regular expression '{0}': {1}"),
     ("regex parse error: {} error: {}", "cannot read the regular expression {0}: {1}"),
     (
         "argument #{} must be an INTEGER, TIMESTAMP, DATE or NULL, got {}",
@@ -98,9 +99,9 @@ const REWORDED: &[(&str, &str)] = &[
     ),
     (
         "cannot find column with position {} in SELECT clause. Valid columns: 1 to {}",
-        "there is no column {0} in SELECT, which has {1}",
+        "no column '{0}' in SELECT, which has {1}",
     ),
-    ("order by column out of bounds, specified: {}, max: {}", "there is no column {0} in SELECT, which has {1}"),
+    ("order by column out of bounds, specified: {}, max: {}", "no column '{0}' in SELECT, which has {1}"),
     (
         "for SELECT DISTINCT, ORDER BY expressions {} must appear in select list",
         "SELECT DISTINCT can be ordered only by what it selects: '{0:name}' is not selected",
@@ -154,20 +155,25 @@ const REWORDED: &[(&str, &str)] = &[
     ("prepared statement '{}' does not exist", "no prepared statement '{0}'"),
     ("unsupported ast node {} { {}", "{0} is not supported"),
     // Reading a statement
+    ("the statement is nested too deeply (current limit: {})", "the statement is nested deeper than {0} levels"),
     ("unterminated string literal", "a string is not closed: a quote inside a string is written twice, ''"),
     ("expected close delimiter '{}' before EOF.", "a name is not closed: {0} is missing"),
     ("unexpected EOF while in a multi-line comment", "a comment is not closed: */ is missing"),
+    ("expected: COLLATION, {} after DROP, found: {}", "expected: TABLE, VIEW or SCHEMA after DROP, found: {1}"),
+    ("function '{}' does not support named arguments", "'{0}' takes its arguments by position, without names"),
+    ("failed to parse number from '{}', limit '{}'", "must be a size such as 512M or 2G"),
     ("variable [\"{}\"] has no type information", "no variable '{0}'"),
     ("substring without for/from is not valid {}", "substr needs a start: substr(text, start)"),
     ("unsupported type '{}'. Must be {}. Error {}", "no type '{0}': must be {1}"),
 ];
 
-/// Names of SQL types that only say how a value is stored.
+/// Names of the engine's types, by their beginning, and the words for what they hold.
 const TYPES: &[(&str, &str)] = &[
     ("Utf8", "text"),
     ("LargeUtf8", "text"),
     ("String", "text"),
     ("Int", "integer"),
+    ("Integer", "integer"),
     ("UInt", "integer"),
     ("u8", "single character"),
     ("Float", "number"),
@@ -183,6 +189,18 @@ const TYPES: &[(&str, &str)] = &[
     ("List", "list"),
     ("Struct", "struct"),
     ("Null", "NULL"),
+];
+
+/// Names of SQL for types whose width matters.
+const WIDTHS: &[(&str, &str)] = &[
+    ("Int8", "tinyint"),
+    ("Int16", "smallint"),
+    ("Int32", "int"),
+    ("Int64", "bigint"),
+    ("UInt8", "tinyint unsigned"),
+    ("UInt16", "smallint unsigned"),
+    ("UInt32", "int unsigned"),
+    ("UInt64", "bigint unsigned"),
 ];
 
 /// Returns what the engine's sentence means.
@@ -226,6 +244,10 @@ fn filled(words: &str, parts: &[&str]) -> String {
         let (index, form) = hole.split_once(':').unwrap_or((hole, ""));
         let part = index.parse().ok().and_then(|index: usize| parts.get(index)).copied().unwrap_or_default();
         match form {
+            "exact" => {
+                let known = WIDTHS.iter().find(|(engine, _)| *engine == part);
+                text.push_str(known.map_or(part, |(_, name)| name));
+            }
             "type" => text.push_str(type_name(part)),
             "a" => text.push_str(&with_article(part)),
             "name" => text.push_str(&unqualified(&plain(part))),
@@ -243,7 +265,11 @@ fn signature(message: &str) -> Option<String> {
     let (what, rest) = message.split_once(" No function matches the given name and argument types '")?;
     // What our own functions say is complete.
     if let Some((_, said)) = what.split_once("user-defined coercion failed with: ") {
-        return Some(sentence(said).trim_end_matches('.').to_owned());
+        let said = sentence(said).trim_end_matches('.').to_owned();
+        return Some(match said.rsplit_once(", was ") {
+            Some((said, was)) => format!("{said}, was {}", type_name(was)),
+            None => said,
+        });
     }
     let (call, candidates) = rest.split_once("'. You might need to add explicit type casts. Candidate functions: ")?;
     let (name, given) = call.trim_end_matches(')').split_once('(')?;
@@ -367,9 +393,10 @@ fn plain(message: &str) -> String {
     }
     if let Some(dump) = dump(&text) {
         text.truncate(dump);
+        text.truncate(text.trim_end().trim_end_matches(':').len());
     }
-    let text = text.replace(", got ", ", was ");
-    text.trim_end().trim_end_matches(['.', ':', '!']).trim_end().to_owned()
+    let text = text.replace(", got ", ", was ").replace("expected: identifier", "expected: a name");
+    text.trim_end().trim_end_matches(['.', '!']).trim_end().to_owned()
 }
 
 /// Where a syntax tree begins: `Substring { expr: Identifier(…`.

@@ -212,6 +212,10 @@ fn comparison(spec: &'static Spec, expression: &SqlExpr) -> Option<&'static str>
 }
 
 fn unknown(spec: &'static Spec, name: &str) -> DataFusionError {
+    if name == "symbol" || name == "exchange" {
+        // A predicate reaches the input, so there is no argument that would do the same.
+        return plan_datafusion_err!("{}: unknown argument '{name}'; write WHERE {name} = … after the call", spec.name);
+    }
     let names = spec.parameters.iter().map(|parameter| parameter.name);
     match super::nearest(name, names) {
         Some(nearest) => {

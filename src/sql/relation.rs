@@ -89,7 +89,7 @@ impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Relation::Named(name) => write!(f, "{name}"),
-            Relation::Planned(_) => f.write_str("(subquery)"),
+            Relation::Planned(_) => f.write_str("subquery"),
         }
     }
 }

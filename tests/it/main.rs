@@ -9,6 +9,10 @@ mod cli;
 mod golden;
 mod inputs;
 mod layering;
+#[cfg(feature = "cli")]
+mod long_work;
+#[cfg(feature = "cli")]
+mod mistakes;
 mod plans;
 mod pools;
 mod properties;
