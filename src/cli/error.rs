@@ -101,7 +101,7 @@ impl From<DataFusionError> for Failure {
 pub(crate) fn one_line(error: &DataFusionError) -> String {
     // What a store says is a sentence already, and begins with a name.
     if let Some(explanation) = explanation(error) {
-        return explanation.to_owned();
+        return explanation;
     }
     sentence(&innermost(error))
 }

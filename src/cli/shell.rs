@@ -359,7 +359,12 @@ impl Shell {
         match self.session.context().table_provider(reference).await {
             Ok(provider) => {
                 let listed = self.session.tables().into_iter().find(|listed| listed.name.eq_ignore_ascii_case(table));
-                Ok(help::columns(table, &provider.schema(), listed.as_ref().map_or("", |listed| &listed.source), self.room()))
+                Ok(help::columns(
+                    table,
+                    &provider.schema(),
+                    listed.as_ref().map_or("", |listed| &listed.source),
+                    self.room(),
+                ))
             }
             Err(_) => {
                 let tables = self.session.tables();

@@ -236,6 +236,28 @@ impl RootTable {
         list(store, self.table, keys.into_values().collect()).await
     }
 
+    /// Whether predicates on time leave out an instant.
+    fn leave_out(&self, filters: &[Expr], instant: i64, state: &dyn Session) -> Result<bool> {
+        let Ok(field) = self.shown.field_with_name("ts") else { return Ok(false) };
+        let instant = ScalarValue::TimestampMillisecond(Some(instant), Some("UTC".into()));
+        let Ok(instant) = instant.cast_to(field.data_type()) else { return Ok(false) };
+        let schema = Arc::new(Schema::new(vec![field.clone()]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![instant.to_array()?])?;
+        let schema = DFSchema::try_from(schema)?;
+        let is_on_time = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            !columns.is_empty() && !filter.is_volatile() && columns.iter().all(|column| column.name == "ts")
+        };
+        for filter in filters.iter().filter(is_on_time) {
+            let result = state.create_physical_expr(filter.clone(), &schema)?.evaluate(&batch)?.into_array(1)?;
+            let passes = result.as_boolean();
+            if !(arrow::array::Array::is_valid(passes, 0) && passes.value(0)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The keys of the root's candles that pass predicates; `None` where there are no candles, or nothing to split.
     async fn keys_to_split(
         &self,
@@ -437,8 +459,15 @@ impl TableProvider for RootTable {
         let (mut files, to_split) =
             futures::try_join!(self.files(&store, &on_key, state), self.keys_to_split(&store, &on_key, state))?;
         let to_split = to_split.unwrap_or_else(|| files.iter().map(|file| file.key.clone()).collect());
-        let reaches =
-            |file: &Found| bounds.from.is_none_or(|from| file.to >= from) && bounds.to.is_none_or(|to| file.from <= to);
+        // `ts < midnight` does not want the file that begins at midnight.
+        let without_end = match bounds.to {
+            Some(to) => self.leave_out(filters, to, state)?,
+            None => false,
+        };
+        let begins = |file: &Found, to: i64| file.from < to || (file.from == to && !without_end);
+        let reaches = |file: &Found| {
+            bounds.from.is_none_or(|from| file.to >= from) && bounds.to.is_none_or(|to| begins(file, to))
+        };
         files.retain(reaches);
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));

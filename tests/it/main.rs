@@ -24,9 +24,13 @@ mod registry;
 mod regressions;
 #[cfg(feature = "cli")]
 mod render;
+#[cfg(all(feature = "cli", feature = "s3"))]
+mod s3_server;
 mod simulator;
 mod slt;
 mod smoothing;
+#[cfg(all(feature = "cli", feature = "s3"))]
+mod storage;
 #[cfg(unix)]
 mod terminal;
 mod truth;

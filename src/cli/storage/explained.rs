@@ -11,9 +11,10 @@
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use datafusion::error::DataFusionError;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use hyper::body::Bytes;
@@ -37,17 +38,34 @@ impl fmt::Display for Explained {
 
 impl Error for Explained {}
 
+/// What was last said of a failed write. The engine drops the cause when the end of a file cannot be written, and calls it
+/// an internal error.
+static LAST_FAILED_WRITE: Mutex<Option<String>> = Mutex::new(None);
+
+/// How that error of the engine begins.
+const CAUSE_WAS_DROPPED: &str = "Error encountered while finalizing writes";
+
+/// Forgets the failures of statements before.
+pub(super) fn begin_statement() {
+    *LAST_FAILED_WRITE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// Finds the sentence in an error that has one somewhere in its chain.
-pub(crate) fn explanation<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
+pub(crate) fn explanation(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(Explained(sentence)) = error.downcast_ref() {
-            return Some(sentence);
+            return Some(sentence.clone());
         }
         // An input error passes over what it holds.
         let held = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
         if let Some(Explained(sentence)) = held.and_then(|held| held.downcast_ref()) {
-            return Some(sentence);
+            return Some(sentence.clone());
+        }
+        if let Some(DataFusionError::Internal(message)) = error.downcast_ref()
+            && message.starts_with(CAUSE_WAS_DROPPED)
+        {
+            return LAST_FAILED_WRITE.lock().unwrap_or_else(PoisonError::into_inner).clone();
         }
         next = error.source();
     }
@@ -60,10 +78,10 @@ pub(super) enum About {
     /// The files of this machine.
     Local,
     /// A bucket.
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "made by the feature"))]
+    #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "made by the feature"))]
     Bucket { name: String, settings: Settings },
     /// A host on the web.
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "made by the feature"))]
+    #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "made by the feature"))]
     Web { origin: String, settings: Settings },
 }
 
@@ -104,7 +122,11 @@ impl About {
         if explanation(&error).is_some() {
             return error;
         }
-        let source = Box::new(Explained(self.sentence(&error, key, doing)));
+        let sentence = self.sentence(&error, key, doing);
+        if doing == Doing::Writing {
+            *LAST_FAILED_WRITE.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.clone());
+        }
+        let source = Box::new(Explained(sentence));
         match error {
             E::NotFound { path, .. } => E::NotFound { path, source },
             E::AlreadyExists { path, .. } => E::AlreadyExists { path, source },
@@ -175,6 +197,11 @@ mod answer {
         Bucket(String),
         /// A cause after a colon.
         Other(String),
+    }
+
+    /// Whether the server answered that it will not.
+    pub(super) fn is_refusal(error: &object_store::Error) -> bool {
+        matches!(status(&error.to_string()), Some("400" | "401" | "403"))
     }
 
     /// Reads the chain of an error. The client offers the kind of a failed connection as a type, what the server
@@ -271,7 +298,7 @@ mod answer {
         let says = |words: &[&str]| words.iter().any(|word| chain.contains(word));
         let host = host_of(text).unwrap_or_else(|| settings.endpoint());
         if says(&["dns error", "failed to lookup address", "Name or service not known"]) {
-            return format!("there is no host '{host}'{tried}");
+            return format!("the host of '{host}' is not found{tried}");
         }
         if says(&[
             "certificate",
@@ -359,11 +386,15 @@ mod answer {
     use crate::cli::storage::settings::Settings;
 
     pub(super) enum Cause {
-        #[expect(dead_code, reason = "the feature tells causes apart")]
+        #[allow(dead_code, reason = "the feature tells causes apart")]
         Absent,
-        #[expect(dead_code, reason = "the feature tells causes apart")]
+        #[allow(dead_code, reason = "the feature tells causes apart")]
         Bucket(String),
         Other(String),
+    }
+
+    pub(super) fn is_refusal(_: &object_store::Error) -> bool {
+        false
     }
 
     pub(super) fn cause(error: &object_store::Error, _: &Settings, _: Option<&str>) -> Cause {
@@ -435,7 +466,18 @@ impl ObjectStore for Explaining {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut result = self.explain(self.inner.get_opts(location, options).await, location, Doing::Reading)?;
+        let is_head = options.head;
+        let mut result = self.inner.get_opts(location, options).await;
+        // The answer to HEAD has no body that says why. Asked once more with GET, the server tells.
+        if let (true, Err(error), About::Bucket { .. }) = (is_head, &result, self.about.as_ref())
+            && answer::is_refusal(error)
+        {
+            let one_byte = GetOptions { range: Some((0..1).into()), ..GetOptions::default() };
+            if let Err(error) = self.inner.get_opts(location, one_byte).await {
+                result = Err(error);
+            }
+        }
+        let mut result = self.explain(result, location, Doing::Reading)?;
         result.payload = match result.payload {
             GetResultPayload::Stream(body) => {
                 GetResultPayload::Stream(self.explain_each(body, location.clone(), Doing::Reading))
@@ -514,7 +556,6 @@ impl MultipartUpload for ExplainingUpload {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::error::DataFusionError;
     use datafusion::parquet::errors::ParquetError;
 
     use super::*;
@@ -534,7 +575,7 @@ mod tests {
             ))),
         ];
         for error in wrapped {
-            assert_eq!(explanation(&error), Some("s3://b/k cannot be read: because"), "{error:?}");
+            assert_eq!(explanation(&error), Some("s3://b/k cannot be read: because".to_owned()), "{error:?}");
         }
         assert_eq!(explanation(&DataFusionError::Plan("x".to_owned())), None);
     }

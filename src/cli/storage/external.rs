@@ -70,14 +70,14 @@ impl ExternalTables {
         let place = place.resolve(&store).await?;
         let mut command = command.clone();
         if place.is_folder() {
-            let found = place.sample(&store).await?;
+            let found = place.all_below(&store).await?;
             if found.is_empty() {
                 return Err(place.absent(&store).await);
             }
             let format = command.file_type.to_ascii_lowercase();
             let of_format = |ending: Ending| ending.format == format || (format == "ndjson" && ending.format == "json");
             let fits = |name: &str| Ending::of(name).is_some_and(of_format);
-            // Files of other kinds among them: the engine would read them, too, in a bucket.
+            // The engine takes every file in a bucket for one of the table's, a marker too.
             if !found.iter().all(|file| file.location.filename().is_some_and(fits)) {
                 return Ok(Arc::new(FileTable::open(session, place, Some(reading(session, &command)?)).await?));
             }

@@ -139,16 +139,20 @@ impl FileTable {
         let keys = self.schema.table_partition_cols();
         let describe = |file: ObjectMeta| async move {
             let values: HashMap<String, String> = self.place.keys_of_file(&file.location).into_iter().collect();
-            let statistics = match with_footers {
-                true => self.format.infer_stats(state, store, Arc::clone(self.schema.file_schema()), &file).await?,
-                false => Statistics::new_unknown(self.schema.file_schema()),
+            let columns = Arc::clone(self.schema.file_schema());
+            let (statistics, order) = match with_footers {
+                true => {
+                    let said = self.format.infer_stats_and_ordering(state, store, columns, &file).await?;
+                    (said.statistics, said.ordering)
+                }
+                false => (Statistics::new_unknown(&columns), None),
             };
             let mut described = PartitionedFile::new_from_meta(file);
             described.partition_values = keys
                 .iter()
                 .map(|key| ScalarValue::Utf8View(values.get(key.name()).filter(|value| *value != NO_VALUE).cloned()))
                 .collect();
-            Ok::<_, DataFusionError>(described.with_statistics(Arc::new(statistics)))
+            Ok::<_, DataFusionError>(described.with_statistics(Arc::new(statistics)).with_ordering(order))
         };
         futures::stream::iter(files).map(describe).buffered(CONCURRENT_FOOTERS).try_collect().await
     }
@@ -201,6 +205,8 @@ impl TableProvider for FileTable {
         let files = self.described(state, &store, files, with_footers).await?;
         let statistics: Vec<&Statistics> = files.iter().filter_map(|file| file.statistics.as_deref()).collect();
         let statistics = Statistics::try_merge_iter(statistics, self.schema.table_schema())?;
+        // An order that all files have is theirs together if their times follow one another, which the engine checks.
+        let order = files[0].ordering.clone().filter(|order| files.iter().all(|f| f.ordering.as_ref() == Some(order)));
         let groups = FileGroup::new(files).split_files(state.config().target_partitions().max(1));
         let source = self.format.file_source(self.schema.clone());
         let config = FileScanConfigBuilder::new(self.place.store_url.clone(), source)
@@ -208,6 +214,7 @@ impl TableProvider for FileTable {
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_output_ordering(order.into_iter().collect())
             .build();
         self.format.create_physical_plan(state, config).await
     }
@@ -243,8 +250,9 @@ fn only_ending(place: &Place, files: &[ObjectMeta], format: Option<&str>) -> Res
         _ => {
             let readable = names().find(|name| Ending::of(name).is_some()).unwrap_or_default();
             let one = readable.find('.').map_or("", |dot| &readable[dot..]);
+            let folder = if shown.ends_with('/') { shown } else { "" };
             return Err(problem(format!(
-                "'{shown}' holds files of several kinds: {}; name one, such as '*{one}'",
+                "'{shown}' holds files of several kinds: {}; name one, such as '{folder}*{one}'",
                 endings(names())
             )));
         }

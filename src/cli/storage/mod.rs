@@ -15,6 +15,7 @@ mod files;
 #[cfg(feature = "s3")]
 mod patience;
 mod place;
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "what is read there is used by the client"))]
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -83,6 +84,7 @@ pub(crate) fn open(context: SessionContext) -> SessionContext {
 /// # Errors
 /// An option that is unknown, wrong, or has nothing to apply to; writing to the web.
 pub(crate) fn prepare(context: &SessionContext, statement: &mut Statement) -> Result<()> {
+    explained::begin_statement();
     match statement {
         Statement::Explain(explain) => prepare(context, &mut explain.statement),
         Statement::CopyTo(copy) => {

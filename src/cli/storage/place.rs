@@ -191,24 +191,32 @@ impl Place {
         self.is_folder
     }
 
-    /// Looks whether a name without a `/` at its end is a file or a folder. One request.
+    /// Looks whether a name without a `/` at its end is a file or a folder: first for what its ending suggests.
     pub(super) async fn resolve(mut self, store: &Arc<dyn ObjectStore>) -> Result<Self> {
         if self.is_folder || self.is_pattern() {
             return Ok(self);
         }
+        let may_be_folder = self.kind == Kind::Bucket;
+        let looks_like_folder = may_be_folder && Ending::of(&self.shown).is_none();
+        if looks_like_folder && self.is_folder_in(store).await? {
+            self.is_folder = true;
+            return Ok(self);
+        }
         match store.head(&self.base).await {
             Ok(_) => Ok(self),
-            Err(object_store::Error::NotFound { .. }) if self.kind == Kind::Bucket => {
-                self.is_folder = true;
-                if self.sample(store).await?.is_empty() {
-                    self.is_folder = false;
-                    return Err(self.absent(store).await);
+            Err(object_store::Error::NotFound { .. }) => {
+                if may_be_folder && !looks_like_folder && self.is_folder_in(store).await? {
+                    self.is_folder = true;
+                    return Ok(self);
                 }
-                Ok(self)
+                Err(self.absent(store).await)
             }
-            Err(object_store::Error::NotFound { .. }) => Err(self.absent(store).await),
-            Err(error) => Err(DataFusionError::ObjectStore(Box::new(error))),
+            Err(error) => Err(store_error(error)),
         }
+    }
+
+    async fn is_folder_in(&self, store: &Arc<dyn ObjectStore>) -> Result<bool> {
+        Ok(store.list(Some(&self.base)).try_next().await.map_err(store_error)?.is_some())
     }
 
     /// The keys in the names of the folders above a file.
@@ -247,6 +255,11 @@ impl Place {
             files = kept;
         }
         Ok(files)
+    }
+
+    /// Up to a thousand of the files below a folder, of whatever kind.
+    pub(super) async fn all_below(&self, store: &Arc<dyn ObjectStore>) -> Result<Vec<ObjectMeta>> {
+        store.list(Some(&self.base)).take(1000).try_collect().await.map_err(store_error)
     }
 
     async fn walk(
@@ -379,9 +392,9 @@ impl Place {
     pub(super) async fn absent(&self, store: &Arc<dyn ObjectStore>) -> DataFusionError {
         let shown = &self.shown;
         if self.is_folder || self.is_pattern() {
-            let found: Vec<ObjectMeta> = match store.list(Some(&self.base)).take(1000).try_collect().await {
+            let found = match self.all_below(store).await {
                 Ok(found) => found,
-                Err(error) => return store_error(error),
+                Err(error) => return error,
             };
             let is_missing = self.kind == Kind::Local && !PathBuf::from(format!("/{}", self.base)).exists();
             let holds = match found.is_empty() {
@@ -542,22 +555,32 @@ pub(super) fn endings<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
+/// Where the user and the password of a URL end, of what follows its `://`, without the query.
+///
+/// A password that is not written as it should be may hold a slash: what looks like a port and is no number is one.
+fn end_of_user(place: &str) -> Option<usize> {
+    let host = place.split('/').next().unwrap_or_default();
+    let odd_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()));
+    match odd_port {
+        true => place.rfind('@'),
+        false => host.rfind('@'),
+    }
+}
+
 /// The password and the signatures in a URL: what must neither be shown nor kept.
 pub(crate) fn secrets_in_url(text: &str) -> Vec<String> {
     let Some((_, rest)) = text.split_once("://") else { return Vec::new() };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut secrets = Vec::new();
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if let Some((user, _)) = authority.rsplit_once('@') {
-        let password = user.split_once(':').map_or(user, |(_, password)| password);
-        secrets.push(password.to_owned());
+    if let Some(end) = end_of_user(place) {
+        let user = &place[..end];
+        secrets.push(user.split_once(':').map_or(user, |(_, password)| password).to_owned());
     }
-    if let Some((_, query)) = rest.split_once('?') {
-        for parameter in query.split(['&', '#']) {
-            if let Some((name, value)) = parameter.split_once('=') {
-                let name = name.to_ascii_lowercase();
-                if SECRET_PARAMETERS.iter().any(|secret| name.contains(secret)) {
-                    secrets.push(value.to_owned());
-                }
+    for parameter in query.split(['&', '#']) {
+        if let Some((name, value)) = parameter.split_once('=') {
+            let name = name.to_ascii_lowercase();
+            if SECRET_PARAMETERS.iter().any(|secret| name.contains(secret)) {
+                secrets.push(value.to_owned());
             }
         }
     }
@@ -575,11 +598,10 @@ pub(super) fn without_secrets(text: &str) -> String {
         let end = after.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | ')')).unwrap_or(after.len());
         let (url, remainder) = after.split_at(end);
         let (place, query) = url.split_once('?').map_or((url, false), |(place, _)| (place, true));
-        let host_end = place.find('/').unwrap_or(place.len());
-        match place[..host_end].rfind('@') {
-            Some(user) => {
+        match end_of_user(place) {
+            Some(end) => {
                 shown.push_str("***");
-                shown.push_str(&place[user..]);
+                shown.push_str(&place[end..]);
             }
             None => shown.push_str(place),
         }
@@ -672,6 +694,12 @@ mod tests {
             without_secrets(&format!("cannot read '{url}' now")),
             "cannot read 'https://***@h/x.parquet?***' now"
         );
-        assert!(secrets_in_url("s3://bucket/key=1/x").is_empty());
+        let odd = "https://u:hunter2/a+b@h/x.parquet";
+        assert_eq!(secrets_in_url(odd), ["hunter2/a+b"]);
+        assert_eq!(without_secrets(odd), "https://***@h/x.parquet");
+        for plain in ["s3://bucket/key=1/x", "http://h:9000/a@b/x", "s3://bucket/a@b/x.csv"] {
+            assert!(secrets_in_url(plain).is_empty());
+            assert_eq!(without_secrets(plain), plain);
+        }
     }
 }
