@@ -17,6 +17,7 @@ use datafusion::common::runtime::SpawnedTask;
 use tokio::sync::oneshot;
 
 use super::error::Failure;
+use super::progress::clear_current;
 
 /// How long a dropped query may take to let go of what it holds. The user waits that long for the next prompt at most.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -64,6 +65,7 @@ pub(crate) async fn until_interrupted<T: Send + 'static>(
                 _ = has_stopped => {}
                 _ = waited => {}
             }
+            clear_current();
             Ok(Outcome::Interrupted)
         }
     }

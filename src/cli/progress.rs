@@ -8,14 +8,16 @@
 //! Work that is done within half a second shows nothing. Where the number of rows is not known, or all are read and the
 //! answer is still being computed, a spinner stands for the bar. The bar measures what is read, not what is returned.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricValue;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use terminal_size::{Width, terminal_size_of};
 
 use super::thousands;
 
@@ -28,8 +30,18 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Metrics of a scan that count rows which it read and did not pass on.
 const PASSED_OVER: &[&str] = &["pushdown_rows_pruned", "page_index_rows_pruned"];
 
-const BAR: &str = "{elapsed:>4} [{bar:30}] {msg}";
-const SPINNER: &str = "{elapsed:>4} {spinner} {msg}";
+const BAR: &str = "{elapsed:>4} [{bar:30}] {wide_msg}";
+const SPINNER: &str = "{elapsed:>4} {spinner} {wide_msg}";
+
+/// The line that may be on the terminal now: statements run one after another.
+static CURRENT: Mutex<Weak<Mutex<Shown>>> = Mutex::new(Weak::new());
+
+/// Takes the line of whatever runs off the terminal. Work that was interrupted may hold its own handle for a while.
+pub(crate) fn clear_current() {
+    if let Some(shown) = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+        lock(&shown).clear();
+    }
+}
 
 /// The line of one statement. It is cleared when the last handle goes.
 #[derive(Debug, Clone)]
@@ -56,10 +68,12 @@ enum Shown {
 impl Progress {
     /// Begins to measure the time of one statement, if that is wanted.
     pub(crate) fn start(wanted: bool) -> Self {
-        if !wanted {
+        // A dumb terminal cannot take back what stands on it.
+        if !wanted || std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb") {
             return Self(None);
         }
         let shown = Arc::new(Mutex::new(Shown::Waiting(None)));
+        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&shown);
         let watched = Arc::clone(&shown);
         let task = SpawnedTask::spawn(async move {
             tokio::time::sleep(DELAY).await;
@@ -101,7 +115,8 @@ impl Shown {
     /// Draws the line. False once there is none to draw any more.
     fn draw(&mut self) -> bool {
         if let Self::Waiting(plan) = self {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_elapsed(DELAY);
+            let target = ProgressDrawTarget::term_like(Box::new(Terminal));
+            let bar = ProgressBar::with_draw_target(None, target).with_elapsed(DELAY);
             *self = Self::Line(plan.take(), bar);
         }
         let Self::Line(plan, bar) = self else { return false };
@@ -129,6 +144,64 @@ impl Shown {
             bar.finish_and_clear();
         }
         *self = Self::Cleared;
+    }
+}
+
+/// Standard error as a terminal that is a little narrower: a line is filled to its end, and the `^C` that the terminal
+/// shows on Ctrl-C must not begin another, which nobody would clear.
+#[derive(Debug)]
+struct Terminal;
+
+impl Terminal {
+    /// Columns that stay free.
+    const FREE: u16 = 4;
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        io::stderr().write_all(text.as_bytes())
+    }
+
+    /// Moves the cursor by so many places.
+    fn go(&self, places: usize, direction: char) -> io::Result<()> {
+        if places > 0 { self.write(&format!("\u{1b}[{places}{direction}")) } else { Ok(()) }
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        terminal_size_of(io::stderr()).map_or(80, |(Width(columns), _)| columns).saturating_sub(Self::FREE)
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        self.go(lines, 'A')
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        self.go(lines, 'B')
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        self.go(columns, 'C')
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        self.go(columns, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write(text)?;
+        self.write("\n")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.write(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.write("\r\u{1b}[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

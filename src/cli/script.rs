@@ -351,7 +351,7 @@ impl Unparsed {
     ) -> Result<Statement, (Option<Location>, String)> {
         if let Some(place) = self.end_of_longest_chain() {
             let message =
-                format!("an expression must not chain more than {LONGEST_CHAIN} operators: write IN (…), or a join");
+                format!("more than {LONGEST_CHAIN} operators one after another: write IN (…), VALUES or a join");
             return Err((Some(place), message));
         }
         let parsed = DFParserBuilder::new(self.tokens.clone())

@@ -127,6 +127,14 @@ fn no_progress_without_a_terminal() {
 /// Everything that the program writes to a terminal of 100 columns.
 #[cfg(unix)]
 fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<u8> {
+    typed_on_a_terminal(arguments, variables, None)
+}
+
+/// The same, with a key that is pressed after a while.
+#[cfg(unix)]
+fn typed_on_a_terminal(arguments: &[&str], variables: &[(&str, &str)], key: Option<(Duration, u8)>) -> Vec<u8> {
+    use std::io::Write as _;
+
     use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
     let size = PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
@@ -141,6 +149,10 @@ fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<u8> {
     let mut child = pair.slave.spawn_command(command).expect("the program starts");
     drop(pair.slave);
     let mut reader = pair.master.try_clone_reader().expect("its output");
+    if let Some((delay, key)) = key {
+        std::thread::sleep(delay);
+        pair.master.take_writer().expect("its input").write_all(&[key]).expect("it reads");
+    }
     let mut bytes = Vec::new();
     // On some systems a terminal whose program has ended reads as an error, which is its end.
     let _ = reader.read_to_end(&mut bytes);
@@ -172,6 +184,19 @@ fn progress_is_drawn_and_gone_before_the_result() {
 
     let quiet = on_a_terminal(&["--quiet", "-c", sql], &[]);
     assert!(!String::from_utf8_lossy(&quiet).contains("read"));
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_no_progress_behind() {
+    let sql = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+    let bytes = typed_on_a_terminal(&["-c", sql], &[], Some((Duration::from_secs(2), 3)));
+    assert!(String::from_utf8_lossy(&bytes).contains(" read") || String::from_utf8_lossy(&bytes).contains("working"));
+    let size = |lines: u16| std::num::NonZeroU16::new(lines).expect("not 0");
+    let mut screen = vt100::Parser::new(size(30), size(100), 0);
+    screen.process(&bytes);
+    let shown = screen.screen().contents();
+    assert!(!shown.contains("read") && !shown.contains("working"), "{shown:?}");
 }
 
 #[test]
