@@ -208,7 +208,7 @@ impl Printer {
             row_limit: self.row_limit,
             follows_another: self.results > 0,
         };
-        if let Some(mut paged) = self.paged() {
+        if let Some(mut paged) = self.paged(true) {
             let outcome = print_rows(manner, &mut paged, rows, secrets, &mut printed).await;
             let ended = paged.finish();
             self.results += 1;
@@ -242,8 +242,12 @@ impl Printer {
         Ok(())
     }
 
-    fn paged(&self) -> Option<Sink> {
-        let screen = Screen::of_terminal().filter(|_| self.pages && self.sink.is_standard())?;
+    /// A way through the pager. The lines of a table must not be broken; those of a text may.
+    fn paged(&self, is_table: bool) -> Option<Sink> {
+        let mut screen = Screen::of_terminal().filter(|_| self.pages && self.sink.is_standard())?;
+        if !is_table {
+            screen.columns = usize::MAX;
+        }
         Some(Sink::new(Target::Paged(Paged::new(screen))))
     }
 
@@ -252,7 +256,7 @@ impl Printer {
     /// # Errors
     /// From the writer.
     pub(crate) fn write_text(&mut self, text: &str) -> Result<(), PrintError> {
-        if let Some(mut paged) = self.paged() {
+        if let Some(mut paged) = self.paged(false) {
             let written = paged.write_all(text.as_bytes()).map_err(PrintError::from);
             return match written.and(paged.finish()) {
                 Err(PrintError::ReaderLeft) => Ok(()),

@@ -23,7 +23,7 @@ fn printed(mut command: Command, sql: &str) -> String {
 /// What is said about a statement that must fail, in one line.
 fn refused(mut command: Command, sql: &str) -> String {
     let start = Instant::now();
-    let (code, _, stderr) = outcome(command.args(["-c", sql]));
+    let (code, _, stderr) = outcome(command.args(["--quiet", "-c", sql]));
     assert_eq!(code, Some(1), "{sql}: {stderr}");
     assert_eq!(stderr.lines().count(), 1, "{sql}: {stderr}");
     assert!(start.elapsed() < PROMPTLY, "{sql} took {:?}: {stderr}", start.elapsed());
