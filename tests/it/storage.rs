@@ -508,11 +508,16 @@ fn files_on_the_web_are_read_and_not_written() {
     assert_eq!(run(&format!("SELECT * FROM '{web}/x.parquet'")), "a,b\n1,b c\n");
     let create = format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{web}/x.parquet'");
     assert_eq!(run(&format!("{create}; SELECT b FROM t")), "b\nb c\n");
+    // What is wrong with the settings of buckets does not matter here.
+    let mut command = server.liqsql_without_keys();
+    command.env("AWS_ACCESS_KEY_ID", "alone").env("AWS_ENDPOINT", "nowhere");
+    assert_eq!(printed(command, &format!("SELECT a FROM '{web}/x.parquet'")), "a\n1\n");
     let signed = format!("{web}/x.parquet?X-Amz-Signature={SECRET_KEY}");
     for (sql, expected) in [
         (format!("SELECT * FROM '{web}/y.parquet'"), "/web/y.parquet' does not exist"),
         (format!("SELECT * FROM '{web}/'"), "cannot be listed; name one file"),
         (format!("SELECT * FROM '{web}/*.parquet'"), "cannot be listed; name one file"),
+        (format!("SELECT * FROM '{web}/x'"), "/web/x' does not exist"),
         (format!("SELECT * FROM '{signed}'"), "/web/x.parquet?***': a URL with a query, such as a signed one"),
         (format!("COPY (SELECT 1) TO '{web}/z.parquet'"), "http and https are only read; write to a file or to s3://"),
         (format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{signed}'"), "/web/x.parquet?***'"),

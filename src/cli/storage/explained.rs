@@ -585,7 +585,7 @@ mod tests {
     fn answers_become_causes() {
         use crate::cli::storage::settings::Given;
         let settings = Settings::read(&Given {
-            options: [("access_key_id", "AKID"), ("secret_access_key", "SECRET")]
+            options: [("access_key_id", "AKID"), ("secret_access_key", "s3cr3t")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
             ..Given::default()
@@ -599,7 +599,7 @@ mod tests {
         let answer = |status: &str, code: &str| {
             format!(
                 "Error performing GET https://s3/b/dir/k in 1s, after 3 retries, max_retries: 3, retry_timeout: 20s  - \
-                 Server returned non-2xx status code: {status}: <Error><Code>{code}</Code><Message>AKID SECRET \
+                 Server returned non-2xx status code: {status}: <Error><Code>{code}</Code><Message>AKID s3cr3t \
                  said</Message><Region>eu-9</Region></Error>"
             )
         };
@@ -628,7 +628,7 @@ mod tests {
         ] {
             let found = sentence(&answer(status, code));
             assert!(found.contains(expected), "{found}");
-            assert!(!found.contains("SECRET") && !found.contains("AKID"), "{found}");
+            assert!(!found.contains("s3cr3t") && !found.contains("AKID"), "{found}");
         }
     }
 }

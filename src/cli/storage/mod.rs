@@ -186,7 +186,7 @@ impl ObjectStoreRegistry for Stores {
         let store = match url.scheme() {
             "file" => return Ok(Arc::clone(&self.local)),
             "s3" => bucket(&Settings::of_environment()?, url.host_str().unwrap_or_default())?,
-            "http" | "https" => web(&Settings::of_environment()?, &key)?,
+            "http" | "https" => web(&Settings::of_the_web()?, &key)?,
             other => {
                 return Err(problem(format!("cannot read '{other}://': known are s3://, https://, http:// and files")));
             }

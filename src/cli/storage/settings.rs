@@ -209,6 +209,17 @@ impl Settings {
         Self::read(&Given { options: BTreeMap::new(), environment: environment() })
     }
 
+    /// Reads what holds for the web, too: how long it is waited for. Keys and buckets do not matter there.
+    ///
+    /// # Errors
+    /// See [`Settings::read`].
+    pub(super) fn of_the_web() -> Result<Self> {
+        let patience = [MAX_RETRIES, RETRY_TIMEOUT, CONNECT_TIMEOUT, TIMEOUT];
+        let mut environment = environment();
+        environment.retain(|name, _| patience.iter().any(|setting| setting.variables.contains(&name.as_str())));
+        Self::read(&Given { options: BTreeMap::new(), environment })
+    }
+
     /// Reads and checks what was set.
     ///
     /// # Errors
