@@ -149,9 +149,11 @@ fn typed_on_a_terminal(arguments: &[&str], variables: &[(&str, &str)], key: Opti
     let mut child = pair.slave.spawn_command(command).expect("the program starts");
     drop(pair.slave);
     let mut reader = pair.master.try_clone_reader().expect("its output");
+    // Kept to the end: it types an end of file when it goes.
+    let mut keys = pair.master.take_writer().expect("its input");
     if let Some((delay, key)) = key {
         std::thread::sleep(delay);
-        pair.master.take_writer().expect("its input").write_all(&[key]).expect("it reads");
+        keys.write_all(&[key]).expect("it reads");
     }
     let mut bytes = Vec::new();
     // On some systems a terminal whose program has ended reads as an error, which is its end.
