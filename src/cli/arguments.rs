@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Input {
     /// Run these statements and exit (repeatable)
-    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
     commands: Vec<String>,
 
     /// Run this script and exit; - is standard input (repeatable, in the order given)

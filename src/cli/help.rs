@@ -6,8 +6,8 @@ use datafusion::arrow::datatypes::{DataType, Schema};
 
 use super::error::Failure;
 use super::output::width;
-use super::session::Listed;
 use super::shell::COMMANDS;
+use super::tables::Listed;
 use crate::sql::spec::{Fallback, Returns, Spec};
 
 /// Columns of a table that a list of tables shows.

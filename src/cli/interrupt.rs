@@ -71,6 +71,40 @@ pub(crate) async fn until_interrupted<T: Send + 'static>(
     }
 }
 
+/// Ends the program when another asks for it or the terminal goes away, and takes along what is half written.
+///
+/// # Errors
+/// The signals cannot be waited for.
+#[cfg(unix)]
+pub(crate) fn end_when_asked() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("end".to_owned()).spawn(move || {
+        let code = runtime.block_on(async {
+            let (mut terminate, mut hang_up) =
+                (signal(SignalKind::terminate()).ok()?, signal(SignalKind::hangup()).ok()?);
+            tokio::select! {
+                _ = terminate.recv() => Some(143),
+                _ = hang_up.recv() => {
+                    // The prompt sees that its terminal has gone, and completes the files that are whole.
+                    tokio::time::sleep(PATIENCE).await;
+                    Some(129)
+                }
+            }
+        });
+        if let Some(code) = code {
+            super::output::remove_pending();
+            std::process::exit(code);
+        }
+    })?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn end_when_asked() -> io::Result<()> {
+    Ok(())
+}
+
 /// A thread that waits for one Ctrl-C, or for the work to end.
 struct Watch {
     /// Ctrl-C was pressed, or cannot be waited for.

@@ -8,28 +8,21 @@
 //! This is the only part of the crate that reads arguments and the environment, prints, and ends a process.
 
 mod arguments;
-mod completion;
-mod diagnosis;
-mod editor;
 mod error;
-mod excerpt;
 mod help;
-mod highlight;
 mod interrupt;
-mod nothing_found;
 mod output;
 mod pager;
 mod progress;
+mod prompt;
 mod render;
-mod repl;
 mod script;
 mod session;
 mod shell;
 mod simulate;
 mod storage;
-mod suggestion;
+mod tables;
 mod variables;
-mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -117,6 +110,7 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
+    interrupt::end_when_asked().map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
     let ended = match action {
         Some(Action::Simulate(simulate)) => {
             let quiet = options.quiet;
@@ -138,7 +132,7 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
             if options.output.is_some() {
                 return Ok(Ended::Misused("--output needs -c, -f or a script on standard input".to_owned()));
             }
-            repl::open(&runtime, &settings, &options).map(|()| Ended::Well)
+            prompt::open(&runtime, &settings, &options).map(|()| Ended::Well)
         }
         None => {
             let sources = if input.sources.is_empty() { vec![Source::StandardInput] } else { input.sources };
@@ -151,6 +145,7 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
     };
     // A worker that is still busy must not keep the program from ending.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    output::remove_pending();
     ended
 }
 
@@ -340,7 +335,7 @@ mod tests {
 
     #[test]
     fn summaries_count_in_thousands() {
-        let printed = output::Printed { rows: 1_234_567, hidden: 1_234_367 };
+        let printed = output::Printed { rows: 1_234_567, hidden: 1_234_367, waited: Duration::ZERO };
         let done = Done::Rows(printed, Duration::from_millis(21));
         assert_eq!(summary(done, true), "(1,234,567 rows, 1,234,367 not shown, 0.021 s)");
         assert_eq!(summary(Done::Written(1, Duration::ZERO), false), "(1 row written)");

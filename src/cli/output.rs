@@ -11,7 +11,9 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray};
@@ -144,6 +146,8 @@ pub(crate) struct Printed {
     pub(crate) rows: usize,
     /// Of these, rows that a limited table did not show.
     pub(crate) hidden: usize,
+    /// How long a reader took who pages through them.
+    pub(crate) waited: Duration,
 }
 
 /// Writes the results of one run, one after another.
@@ -159,6 +163,8 @@ pub(crate) struct Printer {
     pub(crate) pages: bool,
     sink: Sink,
     results: usize,
+    /// Whether the last result broke off: by an error, or because its query was cancelled.
+    is_torn: bool,
 }
 
 impl Printer {
@@ -168,7 +174,15 @@ impl Printer {
     }
 
     fn new(format: Format, target: Target) -> Self {
-        Self { format, layout: Layout::Aligned, row_limit: None, pages: false, sink: Sink::new(target), results: 0 }
+        Self {
+            format,
+            layout: Layout::Aligned,
+            row_limit: None,
+            pages: false,
+            sink: Sink::new(target),
+            results: 0,
+            is_torn: false,
+        }
     }
 
     /// Writes beside `path`, and puts the file in its place only on [`Printer::finish`].
@@ -208,10 +222,12 @@ impl Printer {
             row_limit: self.row_limit,
             follows_another: self.results > 0,
         };
+        self.results += 1;
+        self.is_torn = true;
         if let Some(mut paged) = self.paged(true) {
             let outcome = print_rows(manner, &mut paged, rows, secrets, &mut printed).await;
-            let ended = paged.finish();
-            self.results += 1;
+            let ended = paged.finish(&mut printed);
+            self.is_torn = false;
             return match outcome.and(ended) {
                 // Whoever closes the pager has seen enough.
                 Err(PrintError::ReaderLeft) => Ok(printed),
@@ -223,7 +239,7 @@ impl Printer {
             Err(_) if self.sink.has_lost_reader() => Err(PrintError::ReaderLeft),
             outcome => {
                 outcome?;
-                self.results += 1;
+                self.is_torn = false;
                 Ok(printed)
             }
         }
@@ -232,6 +248,9 @@ impl Printer {
     /// Whether this format can take another result, here.
     fn check(&self) -> Result<(), PrintError> {
         let refused = |message: String| Err(PrintError::Failed(Failure::new(message)));
+        if self.is_torn && !self.sink.is_standard() {
+            return refused("the file holds a part of a result that broke off: begin another with \\o FILE".to_owned());
+        }
         let second = self.results > 0;
         if second && self.format.holds_one_result() && (!self.sink.is_standard() || self.format == Format::Parquet) {
             return refused(format!("a {} file holds one result: this is the second", self.format.name()));
@@ -258,7 +277,7 @@ impl Printer {
     pub(crate) fn write_text(&mut self, text: &str) -> Result<(), PrintError> {
         if let Some(mut paged) = self.paged(false) {
             let written = paged.write_all(text.as_bytes()).map_err(PrintError::from);
-            return match written.and(paged.finish()) {
+            return match written.and(paged.finish(&mut Printed::default())) {
                 Err(PrintError::ReaderLeft) => Ok(()),
                 outcome => outcome,
             };
@@ -272,11 +291,27 @@ impl Printer {
     /// # Errors
     /// From the writer.
     pub(crate) fn write_picture(&mut self, picture: &str) -> Result<(), PrintError> {
+        if !self.sink.is_standard() && !matches!(self.format, Format::Table | Format::Markdown) {
+            let format = self.format.name();
+            return Err(PrintError::Failed(Failure::new(format!(
+                "a {format} file holds rows: a picture has no place in it"
+            ))));
+        }
         let pages = std::mem::take(&mut self.pages);
         let written = self.write_text(picture);
         self.pages = pages;
         self.results += 1;
         written
+    }
+
+    /// Whether the file ends in a part of a result.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    /// Whether a file in this format is spoilt by a second result.
+    pub(crate) fn holds_one_result(&self) -> bool {
+        self.format.holds_one_result()
     }
 
     /// Whether anything was written.
@@ -289,7 +324,7 @@ impl Printer {
     /// # Errors
     /// The file cannot be completed.
     pub(crate) fn finish(self) -> Result<(), PrintError> {
-        self.sink.finish()
+        self.sink.finish(&mut Printed::default())
     }
 }
 
@@ -314,6 +349,7 @@ async fn print_rows(
     }
     let schema = rows.schema();
     let mut writer = Writer::begin(manner.format, manner.layout, &schema, sink)?;
+    let mut is_settled = false;
     while let Some(batch) = rows.next().await {
         let batch = batch?;
         let shown = printed.rows - printed.hidden;
@@ -323,6 +359,11 @@ async fn print_rows(
         printed.hidden += batch.num_rows() - visible;
         if visible > 0 {
             writer.write(presentable(&batch.slice(0, visible), secrets)?)?;
+        }
+        if printed.hidden > 0 && !is_settled {
+            // Nothing more will be shown, but counting the rest may take long.
+            is_settled = true;
+            writer.settle()?;
         }
     }
     writer.finish()?;
@@ -429,53 +470,114 @@ impl Sink {
         }
     }
 
-    fn finish(self) -> Result<(), PrintError> {
+    fn settle(&mut self) -> Result<(), PrintError> {
+        self.0.flush()?;
+        match self.0.get_mut() {
+            Target::Paged(paged) => Ok(paged.settle()?),
+            Target::Standard(_) | Target::File(_) => Ok(()),
+        }
+    }
+
+    fn finish(self, printed: &mut Printed) -> Result<(), PrintError> {
         let target = self.0.into_inner().map_err(|error| PrintError::from(error.into_error()))?;
         match target {
             Target::Standard(mut pipe) => Ok(pipe.flush()?),
-            Target::Paged(mut paged) => Ok(paged.finish()?),
+            Target::Paged(mut paged) => {
+                paged.finish()?;
+                printed.waited = paged.waited();
+                Ok(())
+            }
             Target::File(file) => file.put_in_place(),
         }
     }
 }
 
-/// A file that replaces another at once or not at all: written under a temporary name beside it, then renamed.
-struct Replacement {
+/// A file that replaces another at once or not at all: written under a temporary name beside it, then renamed. A device
+/// or a pipe is written to as it is.
+#[derive(Debug)]
+pub(crate) struct Replacement {
     /// None only after the file took its final name.
     file: Option<File>,
-    temporary: PathBuf,
+    /// None where the path is no ordinary file.
+    temporary: Option<PathBuf>,
     path: PathBuf,
 }
 
 impl Replacement {
-    fn create(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.part", std::process::id()));
-        let temporary = path.with_file_name(hidden);
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let before = fs::metadata(path).ok();
+        if before.as_ref().is_some_and(|before| !before.is_file() && !before.is_dir()) {
+            let file = File::options().write(true).open(path)?;
+            return Ok(Self { file: Some(file), temporary: None, path: path.to_owned() });
+        }
+        // A link stays a link: what it leads to is replaced.
+        let path = if before.is_some() { fs::canonicalize(path)? } else { path.to_owned() };
+        let temporary = temporary_beside(&path)?;
+        pending(|pending| pending.push(temporary.clone()));
         let file = File::create(&temporary)?;
-        Ok(Self { file: Some(file), temporary, path: path.to_owned() })
+        if let Some(before) = before {
+            // Best effort: a file that others may not read should not become one that they may.
+            let _ = fs::set_permissions(&temporary, before.permissions());
+        }
+        Ok(Self { file: Some(file), temporary: Some(temporary), path })
     }
 
-    fn put_in_place(mut self) -> Result<(), PrintError> {
+    /// The name under which it is written until it is whole.
+    pub(crate) fn temporary(&self) -> Option<&Path> {
+        self.temporary.as_deref()
+    }
+
+    pub(crate) fn put_in_place(mut self) -> Result<(), PrintError> {
         let failed = |path: &Path, error: io::Error| {
             PrintError::Failed(Failure::new(format!("cannot write '{}': {error}", path.display())))
         };
-        if let Some(file) = self.file.take() {
-            if let Err(error) = file.sync_all() {
-                self.file = Some(file);
-                return Err(failed(&self.path, error));
-            }
-            drop(file);
-            if let Err(error) = fs::rename(&self.temporary, &self.path) {
-                // Best effort: the error that matters is the one above.
-                let _ = fs::remove_file(&self.temporary);
-                return Err(failed(&self.path, error));
-            }
+        let (Some(file), Some(temporary)) = (self.file.take(), self.temporary.take()) else {
+            return Ok(());
+        };
+        // Whoever wrote it by its name left other bytes behind than this handle knows; both are synchronised.
+        let renamed = file.sync_all().and_then(|()| fs::rename(&temporary, &self.path));
+        drop(file);
+        if renamed.is_err() {
+            // Best effort: the error that matters is the one above.
+            let _ = fs::remove_file(&temporary);
         }
-        Ok(())
+        pending(|pending| pending.retain(|path| *path != temporary));
+        renamed.map_err(|error| failed(&self.path, error))
     }
+}
+
+/// `.x.csv.123.part.csv` beside `x.csv`: hidden, and with its ending, which may say the format.
+fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}-{}.part", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    if let Some(extension) = path.extension() {
+        hidden.push(".");
+        hidden.push(extension);
+    }
+    Ok(path.with_file_name(hidden))
+}
+
+/// Files that are being written, for a program that ends in the middle.
+fn pending<T>(work: impl FnOnce(&mut Vec<PathBuf>) -> T) -> T {
+    static PENDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    work(&mut PENDING.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Removes every file that was not completed: the work that was to do it is gone, or too busy to be told.
+pub(crate) fn remove_pending() {
+    pending(std::mem::take).iter().for_each(|path| discard(path));
+}
+
+/// Removes a half-written file, and the one that the engine's writer may have begun beside it.
+fn discard(path: &Path) {
+    // Nothing can be done if it cannot go.
+    let _ = fs::remove_file(path);
+    let mut staged = path.as_os_str().to_owned();
+    staged.push("#1");
+    let _ = fs::remove_file(staged);
 }
 
 impl Write for Replacement {
@@ -493,9 +595,9 @@ impl Write for Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        if self.file.take().is_some() {
-            // The run failed; nothing can be done if the half-written file cannot go either.
-            let _ = fs::remove_file(&self.temporary);
+        if let Some(temporary) = self.temporary.take() {
+            discard(&temporary);
+            pending(|pending| pending.retain(|path| *path != temporary));
         }
     }
 }
@@ -547,6 +649,14 @@ impl<'a> Writer<'a> {
             Self::Ndjson(writer) => Ok(writer.write(&batch)?),
             Self::Markdown(sink) => write_markdown_rows(sink, &batch),
             Self::Parquet(writer) => Ok(writer.write(&batch)?),
+        }
+    }
+
+    /// Shows the rows so far.
+    fn settle(&mut self) -> Result<(), PrintError> {
+        match self {
+            Self::Table(table) => table.settle(),
+            _ => Ok(()),
         }
     }
 
@@ -646,6 +756,13 @@ impl<'a> Table<'a> {
             self.write_cells(&row)?;
         }
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), PrintError> {
+        if self.shape.is_none() {
+            self.write_measured()?;
+        }
+        self.sink.settle()
     }
 
     fn finish(mut self) -> Result<(), PrintError> {

@@ -10,6 +10,7 @@
 use std::env;
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::output::width;
 
@@ -25,6 +26,10 @@ impl Screen {
     /// That of standard output; None if it is no terminal.
     pub(crate) fn of_terminal() -> Option<Self> {
         use std::io::IsTerminal;
+        // Nothing can be paged or measured there.
+        if env::var_os("TERM").is_some_and(|terminal| terminal == "dumb") {
+            return None;
+        }
         let (columns, rows) = terminal_size::terminal_size().filter(|_| io::stdout().is_terminal())?;
         (columns.0 > 0 && rows.0 > 1).then(|| Self { columns: columns.0.into(), rows: usize::from(rows.0) - 1 })
     }
@@ -41,6 +46,8 @@ pub(crate) struct Paged {
     screen: Screen,
     kept: Vec<u8>,
     state: State,
+    /// How long the pager's user took.
+    waited: Duration,
 }
 
 #[derive(Debug)]
@@ -56,7 +63,7 @@ enum State {
 
 impl Paged {
     pub(crate) fn new(screen: Screen) -> Self {
-        Self { screen, kept: Vec::new(), state: State::Keeping }
+        Self { screen, kept: Vec::new(), state: State::Keeping, waited: Duration::ZERO }
     }
 
     /// Whether the pager was closed before everything was written.
@@ -64,23 +71,35 @@ impl Paged {
         matches!(self.state, State::Left)
     }
 
-    /// Ends the text, and waits until its reader has closed the pager.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    /// How long its reader kept it waiting.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Shows what was kept so far: more is long in coming, or will not come.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
         if matches!(self.state, State::Keeping) {
             self.state = State::Direct;
             let kept = std::mem::take(&mut self.kept);
             io::stdout().write_all(&kept)?;
-            return io::stdout().flush();
         }
+        self.flush()
+    }
+
+    /// Ends the text, and waits until its reader has closed the pager.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.settle().or_else(|error| if self.has_left() { Ok(()) } else { Err(error) })?;
         self.close();
         Ok(())
     }
 
     fn close(&mut self) {
         if let State::Paging(child) = &mut self.state {
+            let start = Instant::now();
             drop(child.stdin.take());
             // How the pager ended is between it and its user.
             let _ = child.wait();
+            self.waited += start.elapsed();
             self.state = State::Left;
         }
     }
@@ -110,16 +129,21 @@ impl Write for Paged {
                 }
                 Ok(bytes.len())
             }
-            State::Paging(child) => match child.stdin.as_mut().map(|input| input.write(bytes)) {
-                Some(Ok(written)) => Ok(written),
-                // Closed by its user: nobody wants the rest.
-                Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    self.close();
-                    Err(error)
+            State::Paging(child) => {
+                let start = Instant::now();
+                let written = child.stdin.as_mut().map(|input| input.write(bytes));
+                self.waited += start.elapsed();
+                match written {
+                    Some(Ok(written)) => Ok(written),
+                    // Closed by its user: nobody wants the rest.
+                    Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                        self.close();
+                        Err(error)
+                    }
+                    Some(Err(error)) => Err(error),
+                    None => Err(io::ErrorKind::BrokenPipe.into()),
                 }
-                Some(Err(error)) => Err(error),
-                None => Err(io::ErrorKind::BrokenPipe.into()),
-            },
+            }
             State::Direct => io::stdout().write(bytes),
             State::Left => Err(io::ErrorKind::BrokenPipe.into()),
         }

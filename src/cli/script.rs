@@ -17,17 +17,18 @@ use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
-use super::error::{Failure, one_line, take_location};
-use super::excerpt::Excerpt;
+use super::error::{Excerpt, Failure, one_line, reworded, take_location};
 use super::storage::secrets_in_url;
 use super::variables::Declaration;
-use super::wording::reworded;
 
 /// Parts of an option's key that make its value a secret.
 const SECRET_KEYS: &[&str] = &["secret", "password", "token", "key_id"];
 
 /// Operators that an expression may have side by side: more than people write, less than overflows a stack.
 const LONGEST_CHAIN: usize = 2_000;
+
+/// Letters of a secret that is replaced wherever it occurs.
+const SHORTEST_SECRET: usize = 4;
 
 /// What stands in for a secret in messages and output.
 const MASK: &str = "***";
@@ -133,7 +134,8 @@ impl Script {
 impl Command {
     fn has_secret(&self) -> bool {
         let sets = self.name == "\\set" && self.argument.split_whitespace().next().is_some_and(is_secret_key);
-        sets || self.statement.as_ref().is_some_and(|statement| !statement.secrets().is_empty())
+        sets || !secrets_in_url(&self.argument).is_empty()
+            || self.statement.as_ref().is_some_and(|statement| !statement.secrets().is_empty())
     }
 }
 
@@ -151,7 +153,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Reads from a place in the text to its end, or to the end of the first command, which it returns.
     fn read_from(&mut self, from: usize) -> Result<Option<usize>, Failure> {
-        let tokenized = tokenize(self.text, from, self.dialect);
+        let (tokenized, to) = tokenize_part(self.text, from, self.dialect);
         if self.declarations.is_none() {
             let declared = declarations(self.name, &tokenized.tokens).map_err(|mut failure| {
                 let line = failure.place.as_ref().map_or(1, |(_, line)| *line);
@@ -163,33 +165,36 @@ impl Reader<'_> {
         }
         let mut current: Vec<TokenWithSpan> = Vec::new();
         for (index, token) in tokenized.tokens.iter().enumerate() {
-            let starts = current.iter().all(|token| is_space(&token.token));
             match token.token {
                 Token::SemiColon => self.items.extend(Unparsed::new(std::mem::take(&mut current)).map(Item::Statement)),
-                Token::Backslash if starts => {
-                    return self.command(token.span.start, tokenized.ranges[index].start).map(Some);
-                }
-                Token::Backslash if begins_line(self.text, tokenized.ranges[index].start) => {
-                    let line = Unparsed::new(current).map_or(token.span.start.line, |statement| statement.line);
-                    let command = first_word(&self.text[tokenized.ranges[index].start..]);
-                    return Err(Failure::at(
-                        self.name,
-                        token.span.start.line,
-                        format!("the statement that begins in line {line} must end with ; before '{command}'"),
-                    ));
+                Token::Backslash if current.iter().all(|token| is_space(&token.token)) => {
+                    return self.command(tokenized.ranges[index].start).map(Some);
                 }
                 _ => current.push(token.clone()),
             }
         }
-        // What precedes an unreadable token is a torn statement, not a last one without its semicolon.
-        match tokenized.error {
-            Some((place, message)) => {
-                let secrets = Unparsed::new(current).map_or_else(Vec::new, |torn| torn.secrets());
-                self.unreadable = Some(self.failure(place, &message, &secrets));
-            }
-            None => self.items.extend(Unparsed::new(current).map(Item::Statement)),
+        if let Some((place, message)) = tokenized.error {
+            // What precedes an unreadable token is a torn statement, not a last one without its semicolon.
+            let secrets = Unparsed::new(current).map_or_else(Vec::new, |torn| torn.secrets());
+            self.unreadable = Some(self.failure(place, &message, &secrets));
+            return Ok(None);
         }
-        Ok(None)
+        let open = Unparsed::new(current);
+        if to == self.text.len() {
+            self.items.extend(open.map(Item::Statement));
+            return Ok(None);
+        }
+        // A line that begins with a command follows.
+        let start = to + self.text[to..].len() - self.text[to..].trim_start().len();
+        match open {
+            None => self.command(start).map(Some),
+            Some(statement) => {
+                let command = first_word(&self.text[start..]);
+                let message =
+                    format!("the statement that begins in line {} must end with ; before '{command}'", statement.line);
+                Err(Failure::at(self.name, location_of(self.text, start).line, message))
+            }
+        }
     }
 
     /// What cannot be read, and where.
@@ -201,20 +206,23 @@ impl Reader<'_> {
     }
 
     /// Reads the command at `start` and returns where it ends.
-    fn command(&mut self, place: Location, start: usize) -> Result<usize, Failure> {
+    fn command(&mut self, start: usize) -> Result<usize, Failure> {
         let rest = &self.text[start..];
         let line_end = start + rest.find('\n').unwrap_or(rest.len());
         let line = self.text[start..line_end].trim_end();
         let name = first_word(line).trim_end_matches(';');
         let argument = &line[name.len()..];
-        let mut command =
-            Command { name: name.to_owned(), argument: argument.to_owned(), statement: None, line: place.line };
+        let mut command = Command {
+            name: name.to_owned(),
+            argument: argument.to_owned(),
+            statement: None,
+            line: location_of(self.text, start).line,
+        };
         let statement_at = TAKE_A_STATEMENT.contains(&name).then(|| statement_in(argument)).flatten();
         let mut end = line_end;
         if let Some(at) = statement_at {
-            let from = start + name.len() + at;
             command.argument = argument[..at].to_owned();
-            let tokenized = tokenize(self.text, from, self.dialect);
+            let (tokenized, to) = tokenize_part(self.text, start + name.len() + at, self.dialect);
             let semicolon = tokenized.tokens.iter().position(|token| token.token == Token::SemiColon);
             match (semicolon, tokenized.error) {
                 (Some(at), _) => {
@@ -222,7 +230,7 @@ impl Reader<'_> {
                     command.statement = Unparsed::new(tokenized.tokens[..at].to_vec());
                 }
                 (None, None) => {
-                    end = self.text.len();
+                    end = to;
                     command.statement = Unparsed::new(tokenized.tokens);
                 }
                 (None, Some((place, message))) => {
@@ -238,6 +246,38 @@ impl Reader<'_> {
     }
 }
 
+/// Cuts a text into tokens from byte `from` on up to the next line that begins with a command, and returns where that
+/// line begins. So a script of many commands is not read anew for each of them.
+fn tokenize_part(text: &str, from: usize, dialect: &dyn Dialect) -> (Tokenized, usize) {
+    let mut to = next_command_line(text, from);
+    loop {
+        let tokenized = tokenize_range(text, from..to, dialect);
+        if tokenized.error.is_none() || to == text.len() {
+            return (tokenized, to);
+        }
+        // The line may be inside a string or a comment, which ends further on.
+        to = next_command_line(text, to);
+    }
+}
+
+/// Where the first line behind `from` begins that begins with a backslash; the end of the text if there is none.
+fn next_command_line(text: &str, from: usize) -> usize {
+    let mut at = from;
+    while let Some(end) = text[at..].find('\n') {
+        at += end + 1;
+        if text[at..].trim_start_matches([' ', '\t']).starts_with('\\') {
+            return at;
+        }
+    }
+    text.len()
+}
+
+fn location_of(text: &str, at: usize) -> Location {
+    let before = &text[..at];
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() as u64;
+    Location { line: before.matches('\n').count() as u64 + 1, column: column + 1 }
+}
+
 /// The tokens of a text from some place on, each with its bytes in the whole text.
 pub(crate) struct Tokenized {
     pub(crate) tokens: Vec<TokenWithSpan>,
@@ -248,19 +288,22 @@ pub(crate) struct Tokenized {
 
 /// Cuts `text` from byte `from` on into tokens whose lines and columns are those of the whole text.
 pub(crate) fn tokenize(text: &str, from: usize, dialect: &dyn Dialect) -> Tokenized {
-    let before = &text[..from];
-    let (lines, columns) =
-        (before.matches('\n').count() as u64, before.chars().rev().take_while(|c| *c != '\n').count());
+    tokenize_range(text, from..text.len(), dialect)
+}
+
+fn tokenize_range(text: &str, range: Range<usize>, dialect: &dyn Dialect) -> Tokenized {
+    let Range { start: from, end: to } = range;
+    let begin = location_of(text, from);
     let shifted = |at: Location| Location {
-        line: at.line + lines,
-        column: if at.line == 1 { at.column + columns as u64 } else { at.column },
+        line: at.line + begin.line - 1,
+        column: if at.line == 1 { at.column + begin.column - 1 } else { at.column },
     };
     let mut tokens = Vec::new();
-    let outcome = Tokenizer::new(dialect, &text[from..]).tokenize_with_location_into_buf(&mut tokens);
+    let outcome = Tokenizer::new(dialect, &text[from..to]).tokenize_with_location_into_buf(&mut tokens);
     let error = outcome.err().map(|error| (shifted(error.location), error.message));
     let mut place = Location { line: 1, column: 1 };
     let mut bytes = from;
-    let mut letters = text[from..].chars();
+    let mut letters = text[from..to].chars();
     let mut byte_of = |target: Location| {
         while place < target {
             let Some(letter) = letters.next() else { break };
@@ -280,14 +323,18 @@ pub(crate) fn tokenize(text: &str, from: usize, dialect: &dyn Dialect) -> Tokeni
     Tokenized { tokens, ranges, error }
 }
 
-/// Where in a command's argument a statement begins: at its first or second word.
+/// Where in a command's argument a statement begins: at its first or second word. A first word may be in quotes.
 fn statement_in(argument: &str) -> Option<usize> {
     let mut at = 0;
     for _ in 0..2 {
         at += argument[at..].len() - argument[at..].trim_start().len();
-        let word = argument[at..].split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
+        let rest = &argument[at..];
+        let word = match rest.strip_prefix('\'').and_then(|quoted| quoted.find('\'')) {
+            Some(closing) => &rest[..closing + 2],
+            None => rest.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default(),
+        };
         let begins = BEGIN_A_STATEMENT.iter().any(|begin| begin.eq_ignore_ascii_case(word));
-        if begins || argument[at..].starts_with('(') {
+        if begins || rest.starts_with('(') {
             return Some(at);
         }
         at += word.len();
@@ -402,26 +449,43 @@ impl Unparsed {
     pub(crate) fn secrets(&self) -> Vec<String> {
         let mut secrets = Vec::new();
         let mut after_key = false;
+        // Elsewhere a word is a name: `WHERE token = 'BTC'` keeps no secret.
+        let sets = self.begins_with(&[Keyword::SET]);
         for token in self.tokens.iter().map(|token| &token.token) {
             match token {
                 token if is_space(token) => {}
                 Token::Eq | Token::RArrow | Token::Colon => {}
                 Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("to") => {}
-                Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) => {
+                Token::SingleQuotedString(text)
+                | Token::DoubleQuotedString(text)
+                | Token::EscapedStringLiteral(text)
+                | Token::NationalStringLiteral(text)
+                | Token::UnicodeStringLiteral(text) => {
                     secrets.extend(secrets_in_url(text));
                     if after_key && !text.is_empty() {
                         secrets.push(text.clone());
                     }
                     after_key = !after_key && is_secret_key(text);
                 }
+                Token::DollarQuotedString(text) if after_key => {
+                    secrets.push(text.value.clone());
+                    after_key = false;
+                }
                 Token::Number(text, _) if after_key => {
                     secrets.push(text.clone());
                     after_key = false;
                 }
-                Token::Word(word) => after_key = is_secret_key(&word.value),
+                Token::Word(word) if after_key && sets => {
+                    secrets.push(word.value.clone());
+                    after_key = false;
+                }
+                // `SET a.secret.key`: the last word of the name decides, or one before it.
+                Token::Period => {}
+                Token::Word(word) => after_key = sets && is_secret_key(&word.value),
                 _ => after_key = false,
             }
         }
+        secrets.retain(|secret| !secret.is_empty());
         secrets
     }
 }
@@ -493,9 +557,16 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
     SECRET_KEYS.iter().any(|secret| key.contains(secret))
 }
 
-/// Replaces every secret in `text`.
+/// Replaces every secret in `text`. What is too short to be one is replaced only where it stands in quotes: otherwise a key
+/// of one letter would make every message unreadable.
 pub(crate) fn mask(text: &str, secrets: &[String]) -> String {
-    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+    secrets.iter().fold(text.to_owned(), |text, secret| {
+        if secret.chars().count() >= SHORTEST_SECRET {
+            text.replace(secret.as_str(), MASK)
+        } else {
+            text.replace(&format!("'{secret}'"), &format!("'{MASK}'"))
+        }
+    })
 }
 
 /// Adds the one rule about variables that the parser's words do not convey.
@@ -661,6 +732,12 @@ mod tests {
     }
 
     #[test]
+    fn a_quoted_file_may_stand_before_the_statement() {
+        let found = commands("\\plot 'my map.txt' SELECT 1;");
+        assert_eq!(found[0], ("\\plot".into(), "'my map.txt'".into(), Some("SELECT 1".into()), 1));
+    }
+
+    #[test]
     fn a_statement_ends_before_a_command() {
         let failure = Script::read("x.sql", "SELECT 1;\nSELECT 2\n\\timing\n", &GenericDialect {}).expect_err("torn");
         assert_eq!(
@@ -708,11 +785,18 @@ mod tests {
         let script = read(
             "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 's3://b/x' \
              OPTIONS ('aws.access_key_id' 'AK', 'aws.secret_access_key' 'SK', 'aws.region' 'eu'); \
-             SET x.password = 'PW'; SET y.token TO 'TK'",
+             SET x.password = 'PW'; SET y.token TO TK; SELECT 1 WHERE token = 'BTC' AND b = 2; \
+             CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'x' OPTIONS ('aws.secret_access_key' $$DQ$$, 'x.token' E'ES')",
         );
         assert_eq!(statement(&script, 0).secrets(), ["AK", "SK"]);
         assert_eq!(statement(&script, 1).secrets(), ["PW"]);
         assert_eq!(statement(&script, 2).secrets(), ["TK"]);
+        assert!(statement(&script, 3).secrets().is_empty());
+        assert_eq!(statement(&script, 4).secrets(), ["DQ", "ES"]);
+        assert_eq!(
+            mask("expected: x, found: longer", &["x".to_owned(), "longer".to_owned()]),
+            "expected: x, found: ***"
+        );
         assert_eq!(mask("found: 'SK'", &statement(&script, 0).secrets()), "found: '***'");
     }
 }

@@ -7,9 +7,9 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use clap::ValueEnum;
@@ -21,7 +21,9 @@ use super::error::Failure;
 use super::output::{Format, Layout, PrintError, Printer};
 use super::pager::Screen;
 use super::script::{Command, Item, Script, Unparsed, is_secret_key};
-use super::session::{Done, Root, Session};
+use super::session::{Done, Session};
+use super::storage;
+use super::tables::Root;
 use super::variables::{Scope, Value, is_name};
 use super::{formats, help, note, read_script, render, summary};
 
@@ -33,6 +35,9 @@ const DEEPEST: usize = 16;
 
 /// Seconds between two runs of \watch.
 const WATCH_SECONDS: f64 = 2.0;
+
+/// How often \watch looks for tables that the root did not have before.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Clears the terminal and goes to its first line.
 const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
@@ -55,6 +60,7 @@ pub(crate) const COMMANDS: &[Declared] = &[
     declared("\\?", "", "this help"),
     declared("\\q", "", "quit; in a script, end it"),
     declared("\\d", "[table]", "tables and where they come from, or the columns of one"),
+    declared("\\dt", "[table]", "the same"),
     declared("\\df", "[function]", "functions, or the parameters and columns of one"),
     declared("\\h", "[function]", "the same"),
     declared("\\data", "[root]", "read the market tables from a folder, s3://bucket/root, sample or none"),
@@ -72,7 +78,8 @@ pub(crate) const COMMANDS: &[Declared] = &[
     declared("\\explain", "[analyze] [query;]", "how the last query, or this one, is run"),
     declared("\\watch", "[seconds] [query;]", "run the last query or \\plot again and again until Ctrl-C"),
     declared("\\echo", "[text]", "write a line"),
-    declared("\\e", "", "edit the last statement in $EDITOR (at the prompt)"),
+    declared("\\e", "", "edit what is typed, or the last statement, in $EDITOR (at the prompt)"),
+    declared("\\r", "", "forget what is typed (at the prompt)"),
 ];
 
 /// Whether the shell goes on.
@@ -292,8 +299,8 @@ impl Shell {
         match command.name.as_str() {
             "\\q" => return Ok(Flow::Leave),
             "\\?" => self.say(&help::commands(room))?,
-            "\\d" | "\\dt" | "\\dv" if argument.is_empty() => self.say(&help::tables(&self.session.tables(), room))?,
-            "\\d" => {
+            "\\d" | "\\dt" if argument.is_empty() => self.say(&help::tables(&self.session.tables(), room))?,
+            "\\d" | "\\dt" => {
                 let text = self.columns(argument).await?;
                 self.say(&text)?;
             }
@@ -304,6 +311,10 @@ impl Shell {
                 let included = self.included(command).map_err(PrintError::Failed)?;
                 // What leaves a script leaves that script alone.
                 self.run(&included).await?;
+                if self.last.is_some() {
+                    // A picture is drawn of all results of a script, as `render` does.
+                    self.last = Some(Last::Query(included));
+                }
             }
             "\\set" => self.set(argument)?,
             "\\unset" => {
@@ -323,10 +334,9 @@ impl Shell {
             "\\limit" => self.set_limit(argument)?,
             "\\format" => self.set_format(argument)?,
             "\\o" => self.redirect(argument)?,
-            "\\echo" => {
-                let text = format!("{}\n", unquoted(argument));
-                self.file.as_mut().map_or(&mut self.output, |(_, file)| file).write_text(&text)?;
-            }
+            // To standard output even while results go to a file: a line of text has no place among rows.
+            "\\echo" => self.say(&format!("{}\n", unquoted(argument)))?,
+            "\\r" => {}
             "\\plot" => self.plot(script, command).await?,
             "\\explain" => self.explain(script, command).await?,
             "\\watch" => self.watch(script, command).await?,
@@ -355,7 +365,9 @@ impl Shell {
     }
 
     async fn columns(&self, table: &str) -> Result<String, PrintError> {
-        let reference = TableReference::parse_str(table);
+        // A file is named in quotes, and its dot does not part a schema from a table.
+        let file = table.strip_prefix('\'').and_then(|table| table.strip_suffix('\''));
+        let reference = file.map_or_else(|| TableReference::parse_str(table), TableReference::bare);
         match self.session.context().table_provider(reference).await {
             Ok(provider) => {
                 let listed = self.session.tables().into_iter().find(|listed| listed.name.eq_ignore_ascii_case(table));
@@ -377,7 +389,11 @@ impl Shell {
 
     async fn data(&mut self, root: &str) -> Result<(), PrintError> {
         if !root.is_empty() {
-            let broken = self.session.load(Root::named(Some(unquoted(root)))).await.map_err(PrintError::Failed)?;
+            let broken = self
+                .session
+                .load(Root::named(Some(&storage::home_expanded(unquoted(root)))))
+                .await
+                .map_err(PrintError::Failed)?;
             if !broken.is_empty() {
                 note(&format!("views that cannot be made over these tables: {}", broken.join(", ")));
             }
@@ -396,7 +412,7 @@ impl Shell {
                 "{name}: scripts call each other {DEEPEST} deep, do they go in a circle?"
             )));
         }
-        let mut path = PathBuf::from(unquoted(&command.argument));
+        let mut path = file(&command.argument);
         if name == "\\ir"
             && let Some(folder) = self.running.last().and_then(|script| script.parent())
         {
@@ -483,7 +499,7 @@ impl Shell {
         if argument.is_empty() {
             return Ok(());
         }
-        let path = PathBuf::from(unquoted(argument));
+        let path = file(argument);
         let format = Format::of_extension(&path).unwrap_or(self.output.format);
         let file = Printer::to_file(format, &path).map_err(PrintError::Failed)?;
         self.file = Some((path, file));
@@ -496,6 +512,10 @@ impl Shell {
         };
         if !file.has_content() {
             return self.tell(&format!("nothing was written to '{}'", path.display()));
+        }
+        if file.is_torn() {
+            note(&format!("'{}' is not written: a result in it broke off", path.display()));
+            return Ok(());
         }
         file.finish()?;
         self.tell(&format!("'{}' is written", path.display()))
@@ -514,12 +534,12 @@ impl Shell {
     async fn plot(&mut self, script: &Script, command: &Command) -> Result<(), PrintError> {
         let subject = self.subject(script, command)?;
         let results = self.collect(&subject).await.map_err(PrintError::Failed)?;
-        let path = Path::new(unquoted(&command.argument));
+        let path = file(&command.argument);
         if path.as_os_str().is_empty() {
             let picture = render::picture(&results, None).map_err(PrintError::Failed)?;
             self.file.as_mut().map_or(&mut self.output, |(_, file)| file).write_picture(&picture)?;
         } else {
-            render::to_file(&results, path, None).map_err(PrintError::Failed)?;
+            render::to_file(&results, &path, None).map_err(PrintError::Failed)?;
             self.tell(&format!("'{}' is written", path.display()))?;
         }
         self.last = Some(Last::Picture(subject));
@@ -533,6 +553,9 @@ impl Shell {
             word => return Err(failed(format!("\\explain: must be followed by analyze or a query, was '{word}'"))),
         };
         let mut subject = self.subject(script, command)?;
+        // Of a script, its last statement.
+        let last = subject.items.iter().rposition(|item| matches!(item, Item::Statement(_)));
+        subject.items = last.map(|last| vec![subject.items.swap_remove(last)]).unwrap_or_default();
         for item in &mut subject.items {
             if let Item::Statement(statement) = item {
                 *statement = statement.explained(analyze);
@@ -559,6 +582,9 @@ impl Shell {
         let Some(seconds) = seconds.filter(|seconds: &f64| (0.1..=86_400.0).contains(seconds)) else {
             return Err(failed(format!("\\watch: must be 0.1 to 86400 seconds, was '{text}'")));
         };
+        if self.file.as_ref().is_some_and(|(_, file)| file.holds_one_result()) {
+            return Err(failed("\\watch: the file of \\o holds one result: \\o alone writes to the terminal again"));
+        }
         let draws = matches!((&command.statement, &self.last), (None, Some(Last::Picture(_))));
         let subject = self.subject(script, command)?;
         let clears = Screen::of_terminal().is_some() && self.file.is_none();
@@ -569,9 +595,15 @@ impl Shell {
     }
 
     async fn repeat(&mut self, subject: &Script, draws: bool, clears: bool, seconds: f64) -> Result<(), PrintError> {
+        let mut looked = Instant::now();
         loop {
             // Files that appeared since are found by the query itself; this finds whole tables.
-            self.session.refresh().await.map_err(PrintError::Failed)?;
+            if looked.elapsed() > LOOK_AGAIN {
+                looked = Instant::now();
+                if let Err(failure) = self.session.refresh().await {
+                    note(&failure.to_string());
+                }
+            }
             let time = Utc::now().format("%Y-%m-%d %H:%M:%S UTC");
             let header = format!("{time}, every {seconds} s, Ctrl-C ends\n");
             if draws {
@@ -619,6 +651,11 @@ fn switched(command: &str, argument: &str, now: bool) -> Result<bool, PrintError
         "off" => Ok(false),
         _ => Err(failed(format!("{command}: must be on or off, was '{argument}'"))),
     }
+}
+
+/// The file that an argument names.
+fn file(argument: &str) -> PathBuf {
+    PathBuf::from(storage::home_expanded(unquoted(argument)).into_owned())
 }
 
 /// An argument without the quotes that a name with spaces may have.

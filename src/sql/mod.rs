@@ -24,7 +24,7 @@
 //! | [`exec`] | the one physical operator |
 //! | [`model_settings`], [`model_run`], [`bars`], [`keys`], [`rows`] | what the estimating functions share |
 //! | [`frames`], [`stream`], [`asof`], [`closed_bars`] | what the functions that read heatmaps and maps share |
-//! | [`root`], [`sample`] | market tables on disk, in object storage, and in the binary |
+//! | [`root`], `folders`, [`sample`] | market tables on disk, in object storage, and in the binary |
 
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ pub mod bars;
 pub mod bounds;
 pub mod closed_bars;
 pub mod exec;
+pub(crate) mod folders;
 pub mod frames;
 pub mod functions;
 pub mod keys;

@@ -13,6 +13,10 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use futures::FutureExt;
 
+/// Endings of files, which a session may know how to read by their name.
+const FILE_ENDINGS: &[&str] =
+    &[".parquet", ".csv", ".tsv", ".json", ".ndjson", ".jsonl", ".arrow", ".gz", ".zst", ".bz2", ".xz"];
+
 /// A relation argument.
 #[derive(Debug, Clone)]
 pub enum Relation {
@@ -34,7 +38,12 @@ impl Relation {
                 Some(Ok(Relation::Named(name)))
             }
             Expr::Literal(value, _) => {
-                value.try_as_str().flatten().map(|name| Ok(Relation::Named(TableReference::parse_str(name))))
+                value.try_as_str().flatten().map(|name| {
+                    // The dot of `'candles.csv'` does not part a schema from a table.
+                    let is_file = FILE_ENDINGS.iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
+                    let name = if is_file { TableReference::bare(name) } else { TableReference::parse_str(name) };
+                    Ok(Relation::Named(name))
+                })
             }
             Expr::ScalarSubquery(subquery) => {
                 let correlated = subquery.subquery.exists(|node| Ok(node.contains_outer_reference()));

@@ -6,6 +6,9 @@
 //! {root}/candles.parquet                                     one file for all keys is fine, too
 //! ```
 //!
+//! Only the folders below a table's say something of its files; what begins with `_` or `.` is no part of it, and
+//! whatever else lies elsewhere than in `exchange=…/symbol=…/` is an error.
+//!
 //! A scan lists the folders, keeps the keys and times that the query asks for, and gives each partition a run of whole
 //! keys, one after the other, each in order of time. That is declared: partitioned by ranges of (exchange, symbol),
 //! ordered by (exchange, symbol, ts). So a function over 1, 2 or 100 keys needs neither sort nor exchange, and holds the
@@ -44,9 +47,10 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{ListResult, ObjectMeta, ObjectStore};
 
 use super::bounds::TimeBounds;
+use super::folders::{is_hidden, key_value};
 use super::keys::Key;
 use crate::market::tables::{TABLES, Table};
 
@@ -62,8 +66,12 @@ const PAGE: usize = 1000;
 ///
 /// # Errors
 ///
-/// The root cannot be listed, or holds no market table.
+/// The root is a URL with a user or a query, cannot be listed, or holds no market table.
 pub async fn register(context: &SessionContext, root: &str) -> Result<Vec<String>> {
+    // What may be secret is not repeated: every message below this one names the root.
+    if is_more_than_a_place(root) {
+        return plan_err!("a data root must be a folder or a URL without user, password and query");
+    }
     if !root.contains("://") && !std::path::Path::new(root).is_dir() {
         return plan_err!("data root '{root}' must be a folder, there is none of that name");
     }
@@ -113,6 +121,17 @@ pub async fn register(context: &SessionContext, root: &str) -> Result<Vec<String
         );
     }
     Ok(names)
+}
+
+/// Whether a URL has a user, a password, a query or a fragment.
+fn is_more_than_a_place(root: &str) -> bool {
+    let Some((scheme, rest)) = root.split_once("://") else { return false };
+    // Only of a file may the host be left out; elsewhere further slashes are a mistake before it.
+    let place = if scheme.eq_ignore_ascii_case("file") { rest } else { rest.trim_start_matches('/') };
+    let host = place.split('/').next().unwrap_or_default();
+    // A password that is not written as it should be may hold a slash.
+    let has_user = host.contains('@') || (host.contains(':') && place.contains('@'));
+    has_user || place.contains(['?', '#'])
 }
 
 /// Registers one file that holds all keys, in order of time.
@@ -169,8 +188,7 @@ impl RootTable {
     async fn try_new(context: &SessionContext, table: &'static Table, location: Location) -> Result<Option<RootTable>> {
         let store = context.runtime_env().object_store(&location.store_url)?;
         let state = context.state();
-        let folder = location.folder(table.name);
-        let keys = key_folders(&store, &folder, &[], &state).await?;
+        let keys = key_folders(&store, &location, table.name, &[], &state).await?;
         let mut sampled: BTreeSet<&Key> = BTreeSet::new();
         let exchanges: BTreeSet<&str> = keys.keys().map(|key| key.exchange.as_str()).collect();
         for exchange in exchanges {
@@ -178,10 +196,10 @@ impl RootTable {
             sampled.extend(symbols.next());
             sampled.extend(symbols.next_back());
         }
-        let folders = sampled.iter().filter_map(|key| keys.get(*key).cloned()).collect();
-        let mut files = list(&store, table, folders).await?;
+        let folders = sampled.iter().filter_map(|key| keys.get(*key)).flatten().cloned().collect();
+        let mut files = list(&store, table, &location, folders).await?;
         if files.is_empty() {
-            files = list(&store, table, vec![folder]).await?;
+            files = list(&store, table, &location, vec![location.folder(table.name)]).await?;
         }
         let mut newest: BTreeMap<&Key, &Found> = BTreeMap::new();
         for file in &files {
@@ -229,11 +247,11 @@ impl RootTable {
             let some: Vec<ObjectMeta> =
                 store.list(Some(&folder)).take(PAGE + 1).try_collect().await.map_err(object_error)?;
             if some.len() <= PAGE {
-                return read_paths(some, self.table);
+                return read_paths(some, self.table, &folder);
             }
         }
-        let keys = key_folders(store, &folder, on_key, state).await?;
-        list(store, self.table, keys.into_values().collect()).await
+        let keys = key_folders(store, &self.location, self.table.name, on_key, state).await?;
+        list(store, self.table, &self.location, keys.into_values().flatten().collect()).await
     }
 
     /// Whether predicates on time leave out an instant.
@@ -268,48 +286,51 @@ impl RootTable {
         if self.table.name == "candles" || state.config().target_partitions() == 1 {
             return Ok(None);
         }
-        let folder = self.location.folder("candles");
-        let keys: BTreeSet<Key> = key_folders(store, &folder, on_key, state).await?.into_keys().collect();
-        let any = !keys.is_empty() || !key_folders(store, &folder, &[], state).await?.is_empty();
+        let location = &self.location;
+        let keys: BTreeSet<Key> = key_folders(store, location, "candles", on_key, state).await?.into_keys().collect();
+        let any = !keys.is_empty() || !key_folders(store, location, "candles", &[], state).await?.is_empty();
         Ok(any.then_some(keys))
     }
 }
 
 /// The folders of the keys that pass predicates: one list of exchanges, and one of symbols for each that passes.
+///
+/// A key has several folders if their names are different codes of the same value.
 async fn key_folders(
     store: &Arc<dyn ObjectStore>,
-    folder: &Path,
+    location: &Location,
+    table: &str,
     on_key: &[&Expr],
     state: &dyn Session,
-) -> Result<BTreeMap<Key, Path>> {
-    let exchanges = store.list_with_delimiter(Some(folder)).await.map_err(object_error)?.common_prefixes;
-    let exchanges: BTreeMap<Key, Path> = exchanges
-        .into_iter()
-        .filter_map(|folder| Some((Key { exchange: named(&folder, "exchange")?, symbol: String::new() }, folder)))
-        .collect();
+) -> Result<BTreeMap<Key, Vec<Path>>> {
+    let listed = store.list_with_delimiter(Some(&location.folder(table))).await.map_err(object_error)?;
+    let mut exchanges: BTreeMap<Key, Vec<Path>> = BTreeMap::new();
+    for (exchange, folder) in folders_of(listed, table, "exchange")? {
+        exchanges.entry(Key { exchange, symbol: String::new() }).or_default().push(folder);
+    }
     let on_exchange: Vec<&Expr> = on_key
         .iter()
         .filter(|filter| filter.column_refs().iter().all(|column| column.name == "exchange"))
         .copied()
         .collect();
     let passing_exchanges = passing(exchanges.keys().cloned().collect(), &on_exchange, state)?;
-    let listed: Vec<(String, Vec<Path>)> = futures::stream::iter(passing_exchanges)
-        .map(|key| {
-            let folder = exchanges.get(&key).cloned();
-            async move {
-                let symbols = store.list_with_delimiter(folder.as_ref()).await.map_err(object_error)?;
-                Ok::<_, DataFusionError>((key.exchange, symbols.common_prefixes))
-            }
+    let mut wanted: Vec<(String, Path)> = Vec::new();
+    for key in passing_exchanges {
+        let folders = exchanges.remove(&key).unwrap_or_default();
+        wanted.extend(folders.into_iter().map(|folder| (key.exchange.clone(), folder)));
+    }
+    let listed: Vec<(String, ListResult)> = futures::stream::iter(wanted)
+        .map(|(exchange, folder)| async move {
+            let symbols = store.list_with_delimiter(Some(&folder)).await.map_err(object_error)?;
+            Ok::<_, DataFusionError>((exchange, symbols))
         })
         .buffered(CONCURRENT_LISTS)
         .try_collect()
         .await?;
-    let mut folders: BTreeMap<Key, Path> = BTreeMap::new();
+    let mut folders: BTreeMap<Key, Vec<Path>> = BTreeMap::new();
     for (exchange, symbols) in listed {
-        for folder in symbols {
-            if let Some(symbol) = named(&folder, "symbol") {
-                folders.insert(Key { exchange: exchange.clone(), symbol }, folder);
-            }
+        for (symbol, folder) in folders_of(symbols, table, "symbol")? {
+            folders.entry(Key { exchange: exchange.clone(), symbol }).or_default().push(folder);
         }
     }
     let passing = passing(folders.keys().cloned().collect(), on_key, state)?;
@@ -325,60 +346,103 @@ fn parquet_format(state: &dyn Session) -> ParquetFormat {
     ParquetFormat::default().with_options(state.default_table_options().parquet)
 }
 
-/// Reads `exchange=binance` at the end of a path.
-fn named(path: &Path, name: &str) -> Option<String> {
-    let (key, value) = path.filename()?.split_once('=')?;
-    (key == name).then(|| value.to_owned())
+/// Reads `exchange=binance`, if the folder is of this key.
+fn value_of(folder: &str, name: &str) -> Option<String> {
+    let (key, value) = key_value(folder)?;
+    (key == name).then_some(value)
+}
+
+/// The folders of a key in a list, with their values.
+///
+/// What [`read_paths`] refuses is refused here, too: a predicate must not hide it.
+fn folders_of(listed: ListResult, table: &str, name: &str) -> Result<Vec<(String, Path)>> {
+    let is_stray = |file: &&ObjectMeta| is_parquet(file) && !file.location.filename().is_some_and(is_hidden);
+    if let Some(file) = listed.objects.iter().find(is_stray) {
+        return Err(misplaced(table, file.location.as_ref()));
+    }
+    let mut folders = Vec::with_capacity(listed.common_prefixes.len());
+    for folder in listed.common_prefixes {
+        let segment = folder.filename().unwrap_or_default();
+        if is_hidden(segment) {
+            continue;
+        }
+        match value_of(segment, name) {
+            Some(value) => folders.push((value, folder)),
+            None => return Err(misplaced(table, &format!("{folder}/"))),
+        }
+    }
+    Ok(folders)
+}
+
+fn misplaced(table: &str, place: &str) -> DataFusionError {
+    exec_datafusion_err!("{table}: '{place}' does not lie in folders exchange=…/symbol=…")
+}
+
+fn is_parquet(file: &ObjectMeta) -> bool {
+    file.location.extension() == Some("parquet") && file.size > 0
 }
 
 /// Lists the Parquet files in some folders of a table with what their paths say, by key and time.
-async fn list(store: &Arc<dyn ObjectStore>, table: &Table, folders: Vec<Path>) -> Result<Vec<Found>> {
+async fn list(
+    store: &Arc<dyn ObjectStore>,
+    table: &Table,
+    location: &Location,
+    folders: Vec<Path>,
+) -> Result<Vec<Found>> {
     let listed: Vec<Vec<ObjectMeta>> = futures::stream::iter(folders)
         .map(|folder| async move { store.list(Some(&folder)).try_collect::<Vec<_>>().await })
         .buffered(CONCURRENT_LISTS)
         .try_collect()
         .await
         .map_err(object_error)?;
-    read_paths(listed.into_iter().flatten().collect(), table)
+    read_paths(listed.into_iter().flatten().collect(), table, &location.folder(table.name))
 }
 
-/// Reads what the paths of Parquet files say of them.
-fn read_paths(listed: Vec<ObjectMeta>, table: &Table) -> Result<Vec<Found>> {
+/// Reads what the paths of Parquet files say of them, from the table's folder on.
+fn read_paths(listed: Vec<ObjectMeta>, table: &Table, folder: &Path) -> Result<Vec<Found>> {
     let mut files = Vec::with_capacity(listed.len());
-    for meta in listed {
-        if meta.location.extension() != Some("parquet") || meta.size == 0 {
+    for meta in listed.into_iter().filter(is_parquet) {
+        // Where the root is says nothing of the files: it may well be in a folder `date=…` itself.
+        let below: Vec<String> = match meta.location.prefix_match(folder) {
+            Some(segments) => segments.map(|segment| segment.as_ref().to_owned()).collect(),
+            None => Vec::new(),
+        };
+        if below.iter().any(|segment| is_hidden(segment)) {
             continue;
         }
-        let (mut exchange, mut symbol, mut from, mut to) = (None, None, i64::MIN, i64::MAX);
-        for part in meta.location.parts() {
-            match part.as_ref().split_once('=') {
-                Some(("exchange", value)) => exchange = Some(value.to_owned()),
-                Some(("symbol", value)) => symbol = Some(value.to_owned()),
-                Some(("year", value)) => {
-                    if let Some(first) = value.parse().ok().and_then(|year| NaiveDate::from_ymd_opt(year, 1, 1)) {
-                        (from, to) =
-                            (start_of(first), start_of(first.with_year(first.year() + 1).unwrap_or(first)) - 1);
-                    }
-                }
-                Some(("date", value)) => {
-                    if let Ok(date) = value.parse::<NaiveDate>() {
-                        (from, to) = (start_of(date), start_of(date) + 86_400_000 - 1);
-                    }
-                }
-                _ => {}
-            }
+        match read_segments(&below) {
+            Some((key, from, to)) => files.push(Found { key, from, to, meta }),
+            None => return Err(misplaced(table.name, meta.location.as_ref())),
         }
-        let (Some(exchange), Some(symbol)) = (exchange, symbol) else {
-            return Err(exec_datafusion_err!(
-                "{}: '{}' does not lie in folders exchange=…/symbol=…",
-                table.name,
-                meta.location
-            ));
-        };
-        files.push(Found { key: Key { exchange, symbol }, from, to, meta });
     }
     files.sort_by(|a, b| (&a.key, a.from, &a.meta.location).cmp(&(&b.key, b.from, &b.meta.location)));
     Ok(files)
+}
+
+/// What a file's folders below its table's say: the key, and the first and last instant. None if they are others than
+/// those of the layout.
+fn read_segments(below: &[String]) -> Option<(Key, i64, i64)> {
+    let [exchange, symbol, folders @ .., _] = below else { return None };
+    let key = Key { exchange: value_of(exchange, "exchange")?, symbol: value_of(symbol, "symbol")? };
+    let (mut from, mut to) = (i64::MIN, i64::MAX);
+    for folder in folders {
+        match key_value(folder) {
+            // Which of the two would count?
+            Some(("exchange" | "symbol", _)) => return None,
+            Some(("year", value)) => {
+                if let Some(first) = value.parse().ok().and_then(|year| NaiveDate::from_ymd_opt(year, 1, 1)) {
+                    (from, to) = (start_of(first), start_of(first.with_year(first.year() + 1).unwrap_or(first)) - 1);
+                }
+            }
+            Some(("date", value)) => {
+                if let Ok(date) = value.parse::<NaiveDate>() {
+                    (from, to) = (start_of(date), start_of(date) + 86_400_000 - 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    Some((key, from, to))
 }
 
 fn start_of(date: NaiveDate) -> i64 {

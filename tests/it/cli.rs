@@ -420,3 +420,86 @@ fn tables_are_listed_with_their_source() {
         "any\ntrue\n"
     );
 }
+
+#[test]
+fn a_statement_may_begin_with_from_and_a_command_with_a_comment() {
+    assert_eq!(printed(&["--format", "csv", "-c", "-- a note\nFROM candles ORDER BY ts LIMIT 1"]).lines().count(), 2);
+    let text = "CREATE TABLE t AS FROM candles; SELECT count(*) > 0 AS some FROM (FROM t)";
+    assert_eq!(printed(&["--format", "csv", "-c", text]), "some\ntrue\n");
+}
+
+#[test]
+fn tables_of_the_user_stand_before_those_of_the_sample() {
+    let folder = Folder::new();
+    let file = folder.script("c.csv", "ts,exchange,symbol,open,high,low,close,volume\n2026-01-01,x,YUSDT,1,2,1,2,5\n");
+    let own =
+        format!("CREATE EXTERNAL TABLE candles STORED AS CSV LOCATION '{file}' OPTIONS ('format.has_header' 'true')");
+    let text = format!("{own}; SELECT count(*) AS n FROM candles; SELECT count(*) > 1 AS sample FROM sample.candles");
+    assert_eq!(printed(&["--format", "csv", "-c", &text]), "n\n1\nsample\ntrue\n");
+    let text = "CREATE VIEW candles AS SELECT * FROM sample.candles LIMIT 2; SELECT count(*) AS n FROM candles";
+    assert_eq!(printed(&["--format", "csv", "-c", text]), "n\n2\n");
+    // What could not be made leaves the sample's table.
+    let output = run_with_input(&["--format", "csv"], "CREATE TABLE candles AS SELECT 1/0 AS a;");
+    assert_eq!(output.status.code(), Some(1));
+    let message = refused(1, &["-c", &format!("{own}; {own}")]);
+    assert!(message.contains("'candles' already exists"), "{message}");
+    // A quoted file is a relation, too.
+    let output = liqsql()
+        .current_dir(folder.0.path())
+        .args(["--format", "csv", "-c", "SELECT count(*) AS n FROM liq_bars('c.csv', interval => INTERVAL '1 day')"])
+        .output()
+        .expect("the program starts");
+    assert_eq!(stdout(&output), "n\n1\n", "{}", stderr(&output));
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_written_to_keeps_its_nature() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = Folder::new();
+    let (real, link) = (folder.path("real.csv"), folder.path("link.csv"));
+    fs::write(&real, "old").expect("a file");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).expect("its mode");
+    symlink(&real, &link).expect("a link");
+    printed(&["-o", &link, "-c", "SELECT 1 AS a"]);
+    assert_eq!(fs::read_to_string(&real).expect("the file"), "a\n1\n");
+    assert!(fs::symlink_metadata(&link).expect("the link").is_symlink());
+    assert_eq!(fs::metadata(&real).expect("the file").permissions().mode() & 0o777, 0o600);
+    // A device is written to as it is. (That of a test has no name of its own.)
+    printed(&["--format", "csv", "-o", "/proc/self/fd/1", "-c", "SELECT 1 AS a"]);
+}
+
+#[test]
+fn a_copy_that_fails_leaves_the_file_that_was_there() {
+    let folder = Folder::new();
+    let path = folder.path("x.csv");
+    printed(&["-c", &format!("COPY (SELECT 1 AS a) TO '{path}'")]);
+    let before = fs::read_to_string(&path).expect("the file");
+    assert_eq!(before, "a\n1\n");
+    let faulty = format!("COPY (SELECT 1 / (value - 500000) AS a FROM generate_series(1, 1000000)) TO '{path}'");
+    refused(1, &["-c", &faulty]);
+    assert_eq!(fs::read_to_string(&path).expect("the file"), before);
+    assert_eq!(folder.names(), ["x.csv"]);
+    let message = refused(1, &["-c", "COPY (SELECT 1 AS a) TO '/proc/x.csv'"]);
+    assert!(message.starts_with("-c:1: error: cannot write '/proc/x.csv'"), "{message}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_program_that_is_ended_leaves_no_half_file() {
+    for signal in ["-TERM", "-HUP"] {
+        let folder = Folder::new();
+        let path = folder.path("x.csv");
+        let mut child = liqsql()
+            .args(["-o", &path, "-c", "SELECT value FROM generate_series(1, 100000000000)"])
+            .spawn()
+            .expect("the program starts");
+        while folder.names().is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+        assert_ne!(child.wait().expect("it ends").code(), Some(0));
+        assert_eq!(folder.names(), Vec::<String>::new(), "{signal}");
+    }
+}

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod files;
 mod golden;
 mod inputs;
 mod layering;

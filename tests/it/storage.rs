@@ -42,6 +42,33 @@ fn write_keyed(folder: &Path) {
     write(&folder.join("symbol=ETH/year=2025/part.csv"), "a,b\n4,z\n");
 }
 
+/// A root whose candles are these files, each with the one bar of 2026-01-01.
+fn write_bars(server: &S3Server, root: &Path, files: &[&str]) {
+    let bar = server.web().join("bar.parquet");
+    if !bar.exists() {
+        let sql = format!(
+            "COPY (SELECT arrow_cast(TIMESTAMP '2026-01-01', 'Timestamp(Millisecond, Some(\"UTC\"))') AS ts, \
+             1.5 AS close) TO '{}'",
+            bar.display()
+        );
+        printed(server.liqsql_without_keys(), &sql);
+    }
+    for file in files {
+        let file = root.join("candles").join(file);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        fs::copy(&bar, &file).expect("a file");
+    }
+}
+
+/// The program on a root in the bucket: here, and through the server.
+fn on_root(server: &S3Server, root: &str) -> [Command; 2] {
+    [server.bucket().join(root).display().to_string(), format!("s3://market/{root}")].map(|root| {
+        let mut command = server.liqsql();
+        command.args(["--data", &root]);
+        command
+    })
+}
+
 /// A simulated market in the bucket; its path on disk.
 fn simulated(server: &S3Server) -> String {
     let root = server.bucket().join("root").display().to_string();
@@ -129,6 +156,158 @@ fn a_root_is_read_where_the_predicates_point() {
     let bytes: usize = read.iter().map(|asked| asked.bytes).sum();
     let whole = size(&Path::new(&on_disk).join("liquidations"));
     assert!((bytes as u64) < whole / 4, "{bytes} of {whole} bytes");
+}
+
+/// A snapshot of one day holds bars of others.
+#[test]
+fn folders_above_a_root_say_nothing_of_its_files() {
+    let server = S3Server::start();
+    for root in ["snap/date=2020-01-01", "year=2020/exchange=other/symbol=OTHER/root"] {
+        write_bars(&server, &server.bucket().join(root), &["exchange=x/symbol=YUSDT/part.parquet"]);
+        for command in on_root(&server, root) {
+            let sql = "SELECT exchange, symbol, close FROM candles WHERE ts >= TIMESTAMP '2026-01-01'";
+            assert_eq!(printed(command, sql), "exchange,symbol,close\nx,YUSDT,1.5\n", "{root}");
+        }
+    }
+}
+
+/// With and without predicates on the key, the same files are the table's.
+#[test]
+fn a_root_has_one_layout() {
+    let server = S3Server::start();
+    let other = "exchange=x/symbol=ZUSDT/part.parquet";
+    for (i, (file, named)) in [
+        ("symbol=YUSDT/exchange=x/part.parquet", "candles/symbol=YUSDT/"),
+        ("v1/exchange=x/symbol=YUSDT/part.parquet", "candles/v1/"),
+        ("exchange=x/v1/symbol=YUSDT/part.parquet", "candles/exchange=x/v1/"),
+        ("part.parquet", "candles/part.parquet"),
+        ("exchange=x/part.parquet", "candles/exchange=x/part.parquet"),
+        ("exchange=x/symbol=YUSDT/symbol=Z/part.parquet", "candles/exchange=x/symbol=YUSDT/symbol=Z/part.parquet"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let root = format!("odd{i}");
+        write_bars(&server, &server.bucket().join(&root), &[file, other]);
+        for command in on_root(&server, &root) {
+            let message = refused(command, "SELECT 1");
+            let expected = format!("{root}/{named}' does not lie in folders exchange=…/symbol=…");
+            assert!(message.contains(&expected), "{file}: {message}");
+        }
+    }
+    let files = [
+        "exchange=x/symbol=YUSDT/part.parquet",
+        "exchange=x/symbol=YUSDT/_temporary/part.parquet",
+        "exchange=x/symbol=YUSDT/.part.parquet",
+        "exchange=x/_old/part.parquet",
+        "exchange=x/_part.parquet",
+        "_staged/part.parquet",
+        ".cache/exchange=x/symbol=YUSDT/part.parquet",
+    ];
+    write_bars(&server, &server.bucket().join("marked"), &files);
+    for predicate in ["", " WHERE exchange = 'x'", " WHERE symbol = 'YUSDT' AND ts >= TIMESTAMP '2026-01-01'"] {
+        for command in on_root(&server, "marked") {
+            let sql = format!("SELECT count(close) AS n FROM candles{predicate}");
+            assert_eq!(printed(command, &sql), "n\n1\n", "{predicate}");
+        }
+    }
+}
+
+/// What cannot stand in a path is encoded by whoever writes, and decoded by whoever reads.
+#[test]
+fn values_in_the_names_of_folders_are_decoded() {
+    let server = S3Server::start();
+    for place in ["enc/", "s3://market/enc/"] {
+        let sql = format!(
+            "COPY (SELECT 'BTC/USDT' AS s, 1 AS x UNION ALL SELECT '100%', 2 UNION ALL SELECT '币安', 3) TO '{place}' \
+             STORED AS CSV PARTITIONED BY (s)"
+        );
+        printed(server.liqsql(), &sql);
+        let all = printed(server.liqsql(), &format!("SELECT x, s FROM '{place}' ORDER BY x"));
+        assert_eq!(all, "x,s\n1,BTC/USDT\n2,100%\n3,币安\n", "{place}");
+        for row in all.lines().skip(1) {
+            let (_, value) = row.split_once(',').expect("two columns");
+            for from in [place.to_owned(), format!("{place}*/*.csv"), format!("{place}s=*/*.csv")] {
+                let sql = format!("SELECT x, s FROM '{from}' WHERE s = '{value}'");
+                assert_eq!(printed(server.liqsql(), &sql), format!("x,s\n{row}\n"), "{from}");
+            }
+        }
+    }
+    // No value is not a text.
+    write(&server.web().join("../none/s=__HIVE_DEFAULT_PARTITION__/part.csv"), "x\n4\n");
+    write(&server.web().join("../none/s=%5F/part.csv"), "x\n5\n");
+    for (predicate, expected) in [("s IS NULL", "x\n4\n"), ("s = '_'", "x\n5\n")] {
+        let sql = format!("SELECT x FROM 'none/' WHERE {predicate}");
+        assert_eq!(printed(server.liqsql_without_keys(), &sql), expected, "{predicate}");
+    }
+    // Two names of folders may be the same value.
+    let files = ["BTC%2FUSDT", "B%54C%2FUSDT", "100%"].map(|symbol| format!("exchange=x/symbol={symbol}/part.parquet"));
+    write_bars(&server, &server.bucket().join("coded"), &files.each_ref().map(String::as_str));
+    for (predicate, expected) in [
+        ("", "100%,1\nBTC/USDT,2\n"),
+        (" WHERE exchange = 'x'", "100%,1\nBTC/USDT,2\n"),
+        (" WHERE symbol = 'BTC/USDT'", "BTC/USDT,2\n"),
+        (" WHERE symbol = '100%'", "100%,1\n"),
+    ] {
+        for command in on_root(&server, "coded") {
+            let sql = format!("SELECT symbol, count(close) AS n FROM candles{predicate} GROUP BY 1 ORDER BY 1");
+            assert_eq!(printed(command, &sql), format!("symbol,n\n{expected}"), "{predicate}");
+        }
+    }
+}
+
+/// After a wildcard, too.
+#[test]
+fn names_in_a_pattern_are_those_of_the_folders() {
+    let server = S3Server::start();
+    let folder = server.web().join("..");
+    for name in ["币安", "a~b", "5%", "{a}", "a|b", "c#d", "%2F"] {
+        for x in [1, 2] {
+            for folder in [&folder, &server.bucket()] {
+                write(&folder.join(format!("u/x={x}/sym={name}/part.csv")), &format!("a\n{x}\n"));
+            }
+        }
+        for place in [format!("u/*/sym={name}/*.csv"), format!("s3://market/u/x=[12]/sym={name}/part.csv")] {
+            for (predicate, expected) in [("", "a,x\n1,1\n2,2\n"), (" WHERE x = '1'", "a,x\n1,1\n")] {
+                let sql = format!("SELECT a, x FROM '{place}'{predicate} ORDER BY a");
+                assert_eq!(printed(server.liqsql(), &sql), expected, "{sql}");
+            }
+        }
+    }
+    let message = refused(server.liqsql(), "SELECT * FROM 'u/x=[12]/../x=1/*/*.csv'");
+    assert!(
+        message.contains("'u/x=[12]/../x=1/*/*.csv' is not a pattern: '..' is not the name of a folder"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_root_with_a_password_is_refused_and_not_shown() {
+    let server = S3Server::start();
+    for root in [
+        "s3://AK:HUNTER2@bucket/root",
+        "s3://HUNTER2@bucket",
+        "s3://AK:HUN/HUNTER2@bucket/root",
+        "s3:///AK:HUNTER2@bucket/root",
+        "https://user:HUNTER2@host/root",
+        "file://user:HUNTER2@host/root",
+        "s3://market/root?token=HUNTER2",
+        "s3://market/root#HUNTER2",
+    ] {
+        let mut command = server.liqsql();
+        command.args(["--data", root]);
+        let message = refused(command, "SELECT 1");
+        assert!(
+            message.contains("a data root must be a folder or a URL without user, password and query"),
+            "{root}: {message}"
+        );
+        assert!(!message.contains("HUNTER2") && !message.contains("AK:"), "{root}: {message}");
+    }
+    // An @ in a folder's name is none of a user.
+    write_bars(&server, &server.bucket().join("a@b"), &["exchange=x/symbol=YUSDT/part.parquet"]);
+    for command in on_root(&server, "a@b") {
+        assert_eq!(printed(command, "SELECT close FROM candles"), "close\n1.5\n");
+    }
 }
 
 /// Files that say how they are sorted are not sorted again.
@@ -546,6 +725,7 @@ fn mistakes_about_local_files_are_said() {
     write(&at("mixed/a.ndjson"), "{\"a\":1}\n");
     write(&at("uneven/x=1/a.csv"), "a\n1\n");
     write(&at("uneven/b.csv"), "a\n1\n");
+    write(&at("twice/a=1/a=2/b.csv"), "b\n1\n");
     fs::create_dir_all(at("empty")).expect("a folder");
     for (name, expected) in [
         ("price.csv", "file 'price.csv' does not exist, did you mean 'prices.csv'?"),
@@ -559,9 +739,12 @@ fn mistakes_about_local_files_are_said() {
         ("nowhere/*.csv", "no file matches 'nowhere/*.csv': folder 'nowhere/' does not exist"),
         ("mixed/", "'mixed/' holds files of several kinds: .csv (1), .ndjson (1); name one, such as 'mixed/*."),
         ("uneven/", "mixes files of different folders"),
+        ("twice/", "'twice/' cannot be one table: 'a=1/a=2/b.csv' lies in two folders 'a=…', and only one of them"),
+        ("twice/**/*.csv", "'a=1/a=2/b.csv' lies in two folders 'a=…'"),
+        ("twice/a=1/a=2/b.csv", "'twice/a=1/a=2/b.csv' lies in two folders 'a=…'"),
         ("dir/[", "is not a pattern"),
         ("bad.parquet", "'bad.parquet' cannot be read as parquet: "),
-        ("no_such_table", "'datafusion.public.no_such_table' not found"),
+        ("no_such_table", "no table 'no_such_table'"),
     ] {
         let message = refused(server.liqsql_without_keys(), &format!("SELECT * FROM '{name}'"));
         assert!(message.contains(expected), "{name}: {message}");

@@ -329,6 +329,44 @@ fn plot_draws_the_last_result_or_a_query() {
 }
 
 #[test]
+fn plot_draws_all_results_of_a_script() {
+    let mut terminal = Terminal::ready(&[]);
+    let query = concat!(env!("CARGO_MANIFEST_DIR"), "/queries/heatmap.sql");
+    terminal.line("\\pager off");
+    terminal.line("\\limit 1");
+    terminal.line(&format!("\\i {query}"));
+    terminal.answered("not shown");
+    terminal.line("\\plot");
+    terminal.answered("binance BTCUSDT liquidation heatmap");
+}
+
+#[test]
+fn a_result_that_breaks_off_is_not_kept() {
+    let mut terminal = Terminal::ready(&[]);
+    terminal.line("\\o torn.csv");
+    terminal.line("SELECT 1 / (value - 300000) AS a FROM generate_series(1, 1000000);");
+    terminal.answered("divide by zero");
+    terminal.line("SELECT 2 AS b;");
+    terminal.answered("broke off: begin another");
+    terminal.line("\\o");
+    terminal.answered("'torn.csv' is not written");
+    assert!(!terminal.home.path().join("torn.csv").exists());
+}
+
+#[test]
+fn the_editor_takes_what_is_typed() {
+    let editor = [("EDITOR", "sed -i s/SELEC/SELECT/")];
+    let mut terminal = Terminal::open_with(&[], &editor, |_| {});
+    terminal.wait("liqsql>");
+    terminal.line("SELEC 5");
+    terminal.line(" AS five");
+    terminal.line("\\e");
+    terminal.wait("SELECT 5");
+    terminal.line(";");
+    terminal.answered("| five |");
+}
+
+#[test]
 fn long_results_are_paged_and_cut() {
     let pager = [("PAGER", "sed -u s/^/paged:/")];
     let mut terminal = Terminal::open_with(&[], &pager, |_| {});
@@ -418,6 +456,13 @@ fn the_root_is_switched_and_views_follow() {
     terminal.answered("| true ");
     terminal.line("\\data none");
     terminal.answered("cannot be made over these tables: counted");
+    terminal.line("SELECT n FROM counted;");
+    terminal.answered("no table 'counted'");
+    // It comes back with tables that it can be made over.
+    terminal.line("\\data sample");
+    terminal.answered("the built-in sample");
+    terminal.line("SELECT n > 0 AS again FROM counted;");
+    terminal.answered("| again |");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use datafusion::common::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::CreateExternalTable;
 
-use super::files::{FileTable, Reading};
+use super::files::{FileTable, Reading, check_headers, is_array};
 use super::place::{Ending, Kind, Place};
 use super::problem;
 
@@ -83,6 +83,15 @@ impl ExternalTables {
             }
             if !command.locations[0].ends_with('/') {
                 command.locations[0].push('/');
+            }
+        }
+        if matches!(command.file_type.to_ascii_lowercase().as_str(), "csv" | "json" | "ndjson") {
+            let files = place.sample(&store).await?;
+            let reading = reading(session, &command)?;
+            check_headers(session, &store, &place, &reading.format, None, &files).await?;
+            // The engine reads an array only if it is told to, and not if it is large.
+            if is_array(&store, &reading.format, &files).await? {
+                return Ok(Arc::new(FileTable::open(session, place, Some(reading)).await?));
             }
         }
         self.inner.create(session, &command).await

@@ -7,7 +7,7 @@
 //!
 //! A table holds no list of its files: each scan sees what is there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,26 +17,38 @@ use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStore};
 
-use super::place::{Ending, Keys, Place, endings, known_endings};
+use super::place::{Ending, Keys, Kind, Place, endings, known_endings};
 use super::{explanation, problem};
 use crate::cli::error::one_line;
 
 /// Files whose columns are looked at before a statement is planned. Columns that only others have are not seen.
 const SAMPLED_FILES: usize = 8;
 
-/// Footers that are read at the same time.
+/// Footers or header lines that are read at the same time.
 const CONCURRENT_FOOTERS: usize = 16;
+
+/// Text files whose header lines are compared before a statement is planned. Of more of them, this many, spread evenly.
+const COMPARED_FILES: usize = 1000;
+
+/// Bytes from the beginning of a text file in which its header line is looked for.
+const HEAD_BYTES: u64 = 64 * 1024;
+
+/// Records of text files from which the types of their columns are told. Prices may be whole numbers for long.
+const INFERRED_RECORDS: usize = 20_000;
 
 /// What other programs write for a folder without a value.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -107,9 +119,13 @@ impl FileTable {
         for file in &files {
             check_keys(&place, &keys, &file.location)?;
         }
+        let format = if is_array(&store, &format, &files).await? { reading_arrays(&format) } else { format };
         let columns = match columns {
             Some(columns) => columns,
-            None => columns_of(state, &store, &place, format.as_ref(), &name, &files).await?,
+            None => {
+                check_headers(state, &store, &place, &format, ending, &files).await?;
+                columns_of(state, &store, &place, &format, &name, &files).await?
+            }
         };
         // What a folder's name says is the same for all its rows, whatever the file says.
         let fields = columns.fields().iter().filter(|field| !keys.iter().any(|(name, _)| name == field.name()));
@@ -208,6 +224,10 @@ impl TableProvider for FileTable {
         // An order that all files have is theirs together if their times follow one another, which the engine checks.
         let order = files[0].ordering.clone().filter(|order| files.iter().all(|f| f.ordering.as_ref() == Some(order)));
         let groups = FileGroup::new(files).split_files(state.config().target_partitions().max(1));
+        // An array cannot be read from its middle. The engine would do so with large ones; what says how its parts are
+        // divided, it does not divide again.
+        let is_whole = self.format.downcast_ref::<JsonFormat>().is_some_and(|json| !json.is_newline_delimited());
+        let partitioning = is_whole.then(|| Partitioning::UnknownPartitioning(groups.len()));
         let source = self.format.file_source(self.schema.clone());
         let config = FileScanConfigBuilder::new(self.place.store_url.clone(), source)
             .with_file_groups(groups)
@@ -215,6 +235,7 @@ impl TableProvider for FileTable {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .with_output_ordering(order.into_iter().collect())
+            .with_output_partitioning(partitioning)
             .build();
         self.format.create_physical_plan(state, config).await
     }
@@ -272,12 +293,28 @@ fn format_of(state: &SessionState, ending: Ending) -> Result<Arc<dyn FileFormat>
     if ending.is_tabbed {
         options.insert("format.delimiter".to_owned(), "\t".to_owned());
     }
+    if matches!(ending.format, "csv" | "json") {
+        options.insert("format.schema_infer_max_rec".to_owned(), INFERRED_RECORDS.to_string());
+    }
     factory.create(state, &options)
 }
 
-/// All files must lie in folders with the same keys: there is no sense in a column that some files do not have.
+/// All files must lie in folders with the same keys, each of them once: there is no sense in a column that some files
+/// do not have, or have twice.
 fn check_keys(place: &Place, expected: &Keys, location: &Path) -> Result<()> {
     let keys = place.keys_of_file(location);
+    let mut before = BTreeSet::new();
+    if let Some((name, _)) = keys.iter().find(|(name, _)| !before.insert(name.as_str())) {
+        let file = match place.relative(location) {
+            // It is the place itself.
+            file if file.is_empty() => place.shown().to_owned(),
+            file => file,
+        };
+        return Err(problem(format!(
+            "'{}' cannot be one table: '{file}' lies in two folders '{name}=…', and only one of them can be the column",
+            place.shown()
+        )));
+    }
     let names = |keys: &Keys| keys.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("=…/");
     if expected.iter().map(|(name, _)| name).eq(keys.iter().map(|(name, _)| name)) {
         return Ok(());
@@ -295,12 +332,152 @@ fn check_keys(place: &Place, expected: &Keys, location: &Path) -> Result<()> {
     )))
 }
 
+/// A file as the user would write it.
+fn written(place: &Place, location: &Path) -> String {
+    let shown = place.shown();
+    let folder = match place.is_folder() {
+        true => shown,
+        false => {
+            let fixed = &shown[..shown.find(['*', '?', '[']).unwrap_or(shown.len())];
+            fixed.rfind('/').map_or("", |slash| &fixed[..=slash])
+        }
+    };
+    let slash = if folder.is_empty() || folder.ends_with('/') { "" } else { "/" };
+    format!("{folder}{slash}{}", place.relative(location))
+}
+
+/// The beginning of a file; of a compressed one all of it, since a part of it may not be readable. What is not asked of
+/// it is not sent.
+async fn beginning(store: &Arc<dyn ObjectStore>, file: &ObjectMeta, is_compressed: bool) -> Result<GetResult> {
+    let range = (!is_compressed).then(|| (0..file.size.min(HEAD_BYTES)).into());
+    let options = GetOptions { range, ..GetOptions::default() };
+    store.get_opts(&file.location, options).await.map_err(|error| DataFusionError::ObjectStore(Box::new(error)))
+}
+
+/// Whether files that would be read as one object a line hold an array of objects, by the first of them.
+pub(super) async fn is_array(
+    store: &Arc<dyn ObjectStore>,
+    format: &Arc<dyn FileFormat>,
+    files: &[ObjectMeta],
+) -> Result<bool> {
+    let Some(json) = format.downcast_ref::<JsonFormat>().filter(|json| json.is_newline_delimited()) else {
+        return Ok(false);
+    };
+    let Some(file) = files.iter().find(|file| file.size > 0) else { return Ok(false) };
+    let compression = FileCompressionType::from(json.options().compression);
+    let head = beginning(store, file, compression.is_compressed()).await?;
+    let bytes = head.into_stream().map_err(|error| DataFusionError::ObjectStore(Box::new(error))).boxed();
+    let mut bytes = compression.convert_stream(bytes)?;
+    loop {
+        match bytes.try_next().await {
+            Ok(Some(chunk)) => {
+                if let Some(byte) = chunk.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                    return Ok(*byte == b'[');
+                }
+            }
+            Ok(None) => return Ok(false),
+            Err(error) if explanation(&error).is_some() => return Err(error),
+            // What it is not is said when its columns are looked at.
+            Err(_) => return Ok(false),
+        }
+    }
+}
+
+fn reading_arrays(format: &Arc<dyn FileFormat>) -> Arc<dyn FileFormat> {
+    match format.downcast_ref::<JsonFormat>() {
+        Some(json) => {
+            let options = json.options().clone();
+            Arc::new(JsonFormat::default().with_options(options).with_newline_delimited(false))
+        }
+        None => Arc::clone(format),
+    }
+}
+
+/// Text files are read by the positions of their columns: all of them must have the same ones in the same order.
+///
+/// Of a place that is not on this disk only the files that were looked at are compared, and at most [`COMPARED_FILES`]:
+/// listing all of a large bucket may take minutes.
+///
+/// # Errors
+/// A file has other columns than the first one, or cannot be read.
+pub(super) async fn check_headers(
+    state: &SessionState,
+    store: &Arc<dyn ObjectStore>,
+    place: &Place,
+    format: &Arc<dyn FileFormat>,
+    ending: Option<Ending>,
+    files: &[ObjectMeta],
+) -> Result<()> {
+    let Some(csv) = format.downcast_ref::<CsvFormat>() else { return Ok(()) };
+    let options = csv.options();
+    let has_header = options.has_header.unwrap_or(state.config_options().catalog.has_header);
+    if !has_header || !(place.is_folder() || place.is_pattern()) {
+        return Ok(());
+    }
+    let mut files = match place.kind {
+        Kind::Local => place.list(store, None).await?,
+        _ => files.to_vec(),
+    };
+    files.retain(|file| file.size > 0 && ending.is_none_or(|ending| has_ending(&file.location, ending)));
+    if files.len() < 2 {
+        return Ok(());
+    }
+    let (count, last) = (files.len().min(COMPARED_FILES), files.len() - 1);
+    let compared: Vec<ObjectMeta> = (0..count).map(|i| files[i * last / (count - 1)].clone()).collect();
+    let may_be_shorter = options.truncated_rows == Some(true);
+    let is_compressed = options.compression.is_compressed();
+    let read = |file: ObjectMeta| async move {
+        let head = beginning(store, &file, is_compressed).await?;
+        let bytes = head.into_stream().map_err(|error| DataFusionError::ObjectStore(Box::new(error))).boxed();
+        let lines = csv.read_to_delimited_chunks_from_stream(bytes);
+        // No record is looked at: the header line alone is read.
+        let (schema, _) = match csv.infer_schema_from_stream(state, 0, lines).await {
+            Ok(read) => read,
+            Err(error) if explanation(&error).is_some() => return Err(error),
+            Err(error) => {
+                let file = written(place, &file.location);
+                return Err(problem(format!("'{file}' cannot be read as csv: {}", one_line(&error))));
+            }
+        };
+        // Some programs begin every file with a mark of its encoding.
+        let names = schema.fields().iter().map(|field| field.name().trim_start_matches('\u{feff}').to_owned());
+        Ok::<_, DataFusionError>((file.location, names.collect::<Vec<String>>()))
+    };
+    let mut found = futures::stream::iter(compared).map(read).buffered(CONCURRENT_FOOTERS);
+    let mut first: Option<(Path, Vec<String>)> = None;
+    while let Some((location, columns)) = found.try_next().await? {
+        // Blank lines are no columns.
+        if columns.is_empty() {
+            continue;
+        }
+        let Some((first_location, expected)) = &first else {
+            first = Some((location, columns));
+            continue;
+        };
+        let is_same = match may_be_shorter {
+            true => expected.iter().zip(&columns).all(|(one, other)| one == other),
+            false => *expected == columns,
+        };
+        if !is_same {
+            return Err(problem(format!(
+                "'{}' has columns {}, but '{}' has {}: CSV files read together must have the same columns in the same \
+                 order",
+                written(place, &location),
+                columns.join(", "),
+                written(place, first_location),
+                expected.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The columns of some files, the first and the last among them: what was added later is in the last.
 async fn columns_of(
     state: &SessionState,
     store: &Arc<dyn ObjectStore>,
     place: &Place,
-    format: &dyn FileFormat,
+    format: &Arc<dyn FileFormat>,
     name: &str,
     files: &[ObjectMeta],
 ) -> Result<SchemaRef> {
@@ -318,13 +495,46 @@ async fn columns_of(
     if explanation(&error).is_some() {
         return Err(error);
     }
+    let mut each = Vec::with_capacity(sampled.len());
     for file in &sampled {
-        if let Err(error) = format.infer_schema(state, store, std::slice::from_ref(file)).await {
-            let file = if full.len() == 1 { place.shown().to_owned() } else { place.relative(&file.location) };
-            return Err(problem(format!("'{file}' cannot be read as {name}: {}", one_line(&error))));
+        match format.infer_schema(state, store, std::slice::from_ref(file)).await {
+            Ok(schema) => each.push(schema),
+            Err(error) => {
+                let file = if full.len() == 1 { place.shown().to_owned() } else { place.relative(&file.location) };
+                return Err(problem(format!("'{file}' cannot be read as {name}: {}", one_line(&error))));
+            }
         }
     }
+    let is_csv = format.downcast_ref::<CsvFormat>().is_some();
+    if (is_csv || format.downcast_ref::<JsonFormat>().is_some())
+        && let Some(schema) = widened(&each, is_csv)
+    {
+        return Ok(schema);
+    }
     Err(problem(format!("the files of '{}' cannot be read together: {}", place.shown(), one_line(&error))))
+}
+
+/// The columns of text files, each of a type for what it is in any of them: the prices of one file may be whole
+/// numbers. None if there is no such type.
+fn widened(schemas: &[SchemaRef], is_csv: bool) -> Option<SchemaRef> {
+    let mut fields: Vec<Field> = Vec::new();
+    for field in schemas.iter().flat_map(|schema| schema.fields().iter()) {
+        let Some(at) = fields.iter().position(|known| known.name() == field.name()) else {
+            fields.push(field.as_ref().clone());
+            continue;
+        };
+        let wide = match (fields[at].data_type(), field.data_type()) {
+            (one, other) if one == other => continue,
+            (_, DataType::Null) => continue,
+            (DataType::Null, other) => other.clone(),
+            (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => DataType::Float64,
+            // As within one file. Anything in CSV is a text, but not in JSON.
+            _ if is_csv => DataType::Utf8,
+            _ => return None,
+        };
+        fields[at] = fields[at].clone().with_data_type(wide);
+    }
+    Some(Arc::new(Schema::new(fields)))
 }
 
 /// Whether what is known of a folder passes the predicates that can be decided by it.

@@ -18,6 +18,7 @@ mod place;
 #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "what is read there is used by the client"))]
 mod settings;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,7 +28,7 @@ use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::{CopyToStatement, Statement};
 use datafusion::sql::sqlparser::ast::Value;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -82,16 +83,23 @@ pub(crate) fn open(context: SessionContext) -> SessionContext {
 /// Takes what is ours out of a statement before it is planned: options `aws.…` make the store of their bucket.
 ///
 /// # Errors
-/// An option that is unknown, wrong, or has nothing to apply to; writing to the web.
+/// An option that is unknown, wrong, or has nothing to apply to; writing to the web, or what cannot be written.
 pub(crate) fn prepare(context: &SessionContext, statement: &mut Statement) -> Result<()> {
     explained::begin_statement();
     match statement {
         Statement::Explain(explain) => prepare(context, &mut explain.statement),
         Statement::CopyTo(copy) => {
+            copy.target = home_expanded(&copy.target).into_owned();
             refuse_writing_to_the_web(&copy.target)?;
+            write_as_the_ending_says(copy)?;
             apply(context, &mut copy.options, std::slice::from_ref(&copy.target))
         }
-        Statement::CreateExternalTable(create) => apply(context, &mut create.options, &create.locations),
+        Statement::CreateExternalTable(create) => {
+            for location in &mut create.locations {
+                *location = home_expanded(location).into_owned();
+            }
+            apply(context, &mut create.options, &create.locations)
+        }
         Statement::Statement(_) | Statement::Reset(_) => Ok(()),
     }
 }
@@ -102,6 +110,40 @@ fn refuse_writing_to_the_web(target: &str) -> Result<()> {
             "COPY cannot write to '{}': http and https are only read; write to a file or to s3://",
             place::without_secrets(target)
         )));
+    }
+    Ok(())
+}
+
+/// A path that begins with `~/`, from the user's home; anything else as it is.
+pub(crate) fn home_expanded(text: &str) -> Cow<'_, str> {
+    match (text.strip_prefix("~/"), std::env::home_dir().filter(|home| !home.as_os_str().is_empty())) {
+        (Some(rest), Some(home)) => Cow::Owned(home.join(rest).display().to_string()),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+/// The engine takes what follows the last dot for the name of a format. The endings here are those that are read.
+fn write_as_the_ending_says(copy: &mut CopyToStatement) -> Result<()> {
+    if copy.stored_as.is_some() {
+        return Ok(());
+    }
+    let Some(ending) = place::Ending::of(copy.target.trim_end_matches('/')) else {
+        return Err(problem(format!(
+            "COPY writes .parquet, .csv, .tsv, .json, .ndjson, .jsonl, .arrow (and .gz, .zst of the text formats), was \
+             '{}'; --output and \\o also write tables and markdown",
+            place::without_secrets(&copy.target)
+        )));
+    };
+    copy.stored_as = Some(ending.format.to_uppercase());
+    let said = [("delimiter", ending.is_tabbed.then_some("\t")), ("compression", ending.compression)];
+    for (name, value) in said {
+        let key = format!("format.{name}");
+        let is_given = |given: &str| given.eq_ignore_ascii_case(name) || given.eq_ignore_ascii_case(&key);
+        if let Some(value) = value
+            && !copy.options.iter().any(|(given, _)| is_given(given))
+        {
+            copy.options.push((key, Value::SingleQuotedString(value.to_owned())));
+        }
     }
     Ok(())
 }

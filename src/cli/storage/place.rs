@@ -20,6 +20,7 @@ use object_store::{ListResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::problem;
+use crate::sql::folders::{is_hidden, key_value};
 use crate::sql::nearest;
 
 /// Requests for lists that are under way at the same time.
@@ -287,7 +288,7 @@ impl Place {
                 break;
             }
             if !has_wildcard(segment) {
-                folders = folders.into_iter().map(|folder| folder.join(segment.as_str())).collect();
+                folders = folders.iter().map(|folder| self.inside(folder, segment)).collect::<Result<Vec<Path>>>()?;
             } else if segment == "**" || (wanted.is_none() && is_anything(segment)) {
                 files = self.everything_below(store, folders, most, wanted).await?;
                 break;
@@ -311,6 +312,13 @@ impl Place {
         files.retain(|file| matches(&file.location));
         files.sort_by(|a, b| a.location.cmp(&b.location));
         Ok(files)
+    }
+
+    /// A folder in another, by its name as the user wrote it.
+    fn inside(&self, folder: &Path, name: &str) -> Result<Path> {
+        // Joining would encode what is listed as it is.
+        Path::parse(format!("{folder}/{name}"))
+            .map_err(|_| problem(format!("'{}' is not a pattern: '{name}' is not the name of a folder", self.shown)))
     }
 
     async fn look_into(&self, store: &Arc<dyn ObjectStore>, folders: Vec<Path>) -> Result<Vec<ListResult>> {
@@ -376,9 +384,7 @@ impl Place {
 
     fn matches(&self, pattern: &Pattern, location: &Path) -> bool {
         let relative = self.relative(location);
-        // What other programs leave beside their data: markers, work in progress.
-        let is_private = |segment: &str| segment.starts_with('_') && !segment.contains('=');
-        if self.is_folder && relative.split('/').any(is_private) {
+        if self.is_folder && relative.split('/').any(is_hidden) {
             return false;
         }
         pattern.matches_with(&relative, MATCHING)
@@ -455,8 +461,7 @@ fn store_error(error: object_store::Error) -> DataFusionError {
 
 /// Reads `symbol=BTCUSDT`.
 fn key(segment: &str) -> Option<(String, String)> {
-    let (name, value) = segment.split_once('=')?;
-    (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+    key_value(segment).map(|(name, value)| (name.to_owned(), value))
 }
 
 fn has_wildcard(text: &str) -> bool {

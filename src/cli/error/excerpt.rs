@@ -9,7 +9,7 @@ use std::fmt;
 
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::output::width;
+use crate::cli::output::width;
 
 /// Columns of the terminal that the text of a line may take.
 const ROOM: usize = 100;
@@ -53,24 +53,31 @@ impl Excerpt {
                 letter => (letter.to_string(), width(letter.encode_utf8(&mut [0; 4]))),
             })
             .collect();
-        let columns = |range: &[(String, usize)]| range.iter().map(|(_, columns)| columns).sum::<usize>();
+        // Columns before every letter, and after the last: generated lines can be megabytes long.
+        let mut before = Vec::with_capacity(letters.len() + 1);
+        before.push(0);
+        before.extend(letters.iter().scan(0, |sum, (_, columns)| {
+            *sum += columns;
+            Some(*sum)
+        }));
+        let columns = |from: usize, to: usize| before[to] - before[from];
         let first = first.min(letters.len());
         let end = end.clamp(first, letters.len());
         let (mut start, mut stop) = (0, letters.len());
-        if columns(&letters) > ROOM {
-            while columns(&letters[start..first]) > BEFORE {
+        if columns(start, stop) > ROOM {
+            while columns(start, first) > BEFORE {
                 start += 1;
             }
-            while columns(&letters[start..stop]) > ROOM {
+            while columns(start, stop) > ROOM {
                 stop -= 1;
             }
             // Near the end of a line there is more room before the fault.
-            while start > 0 && columns(&letters[start - 1..stop]) <= ROOM {
+            while start > 0 && columns(start - 1, stop) <= ROOM {
                 start -= 1;
             }
         }
         let mut text: String = letters[start..stop].iter().map(|(shown, _)| shown.as_str()).collect();
-        let mut indent = columns(&letters[start..first]);
+        let mut indent = columns(start, first);
         if start > 0 {
             text.insert(0, '…');
             indent += 1;
@@ -78,7 +85,7 @@ impl Excerpt {
         if stop < letters.len() {
             text.push('…');
         }
-        let length = columns(&letters[first..end.min(stop).max(first)]).max(1);
+        let length = columns(first, end.min(stop).max(first)).max(1);
         Some(Self { line: place.start.line, text: text.trim_end().to_owned(), indent, length })
     }
 }

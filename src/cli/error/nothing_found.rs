@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const KEYS: &[&str] = &["symbol", "exchange"];
 
 /// Returns a note about the first key in the statement, with its variables bound, that no row of its table has.
-pub(super) async fn why(statement: &str, context: &SessionContext) -> Option<String> {
+pub(crate) async fn why(statement: &str, context: &SessionContext) -> Option<String> {
     let tokens = Tokenizer::new(&GenericDialect {}, statement).tokenize().ok()?;
     let tokens: Vec<Token> = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
     let table = table(&tokens)?;

@@ -55,7 +55,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// Returns the name nearest to a mistyped one, if one is near: alike, or the mistyped one with a part more
 /// (`heatmap` is near `liq_heatmap`). Case does not matter.
-pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let likeness = |candidate: &str| {
         let candidate = candidate.to_lowercase();
@@ -81,12 +81,12 @@ pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
 }
 
 /// Returns how something is written here whose name in other systems was used.
-pub(super) fn from_elsewhere(name: &str) -> Option<&'static str> {
+pub(crate) fn from_elsewhere(name: &str) -> Option<&'static str> {
     ELSEWHERE.iter().find(|(other, _)| *other == name).map(|(_, here)| *here)
 }
 
 /// Names one after another, the first ones if they are many.
-pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{shown}, …") } else { shown }

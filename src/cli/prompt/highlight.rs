@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Whitespace};
 
-use super::script::tokenize;
+use crate::cli::script::tokenize;
 
 const RESET: &str = "\x1b[0m";
 

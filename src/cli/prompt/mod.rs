@@ -3,9 +3,15 @@
 //! The shell works in a task of its own; it is locked while it works, so that a cancelled query leaves its state behind.
 //! Statements that hold a secret are kept out of the history.
 
-use std::io::IsTerminal;
+mod completion;
+mod editor;
+mod highlight;
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use etcetera::BaseStrategy;
@@ -14,8 +20,6 @@ use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
 use super::arguments::Options;
-use super::completion::{OwnFunction, OwnParameter, Vocabulary};
-use super::editor::{Lines, is_plain_word};
 use super::error::Failure;
 use super::interrupt::{Outcome, until_interrupted};
 use super::output::{Format, PrintError, Printer};
@@ -24,6 +28,8 @@ use super::session::{Session, Settings};
 use super::shell::{COMMANDS, Flow, Manner, Shell};
 use super::{has_colors, help, note, read_script};
 use crate::sql::spec::{Fallback, Returns, Spec};
+use completion::{OwnFunction, OwnParameter, Vocabulary};
+use editor::{Lines, is_plain_word};
 
 const PROMPT: &str = "liqsql> ";
 
@@ -78,7 +84,7 @@ struct Repl<'a> {
 
 impl Repl<'_> {
     fn read_lines(&self) -> Result<(), Failure> {
-        let mut lines = Lines::open(has_colors(std::io::stdout().is_terminal()))?;
+        let mut lines = Lines::open(has_colors(io::stdout().is_terminal()))?;
         let mut begun = String::new();
         let mut leaves = false;
         loop {
@@ -101,14 +107,14 @@ impl Repl<'_> {
                         if !begun.is_empty() {
                             begun.push('\n');
                         }
-                    } else if !Script::read(TYPED, &text, dialect.as_ref()).is_ok_and(|script| script.has_secrets()) {
+                    } else if Script::read(TYPED, &text, dialect.as_ref()).is_ok_and(|script| !script.has_secrets()) {
                         lines.remember(&text);
                     }
                     if is_edit(&text) {
-                        begun = self.edited().unwrap_or_else(|failure| {
-                            note(&failure.to_string());
-                            String::new()
-                        });
+                        match self.edited(&begun) {
+                            Ok(edited) => begun = edited,
+                            Err(failure) => note(&failure.to_string()),
+                        }
                     } else if self.take(&text) == Flow::Leave {
                         return Ok(());
                     }
@@ -175,12 +181,20 @@ impl Repl<'_> {
         }
     }
 
-    /// The last statement, as the user's editor left it.
-    fn edited(&self) -> Result<String, Failure> {
-        let refused = |error: std::io::Error| Failure::new(format!("\\e: {error}"));
-        let last = self.shell.blocking_lock().last_text().unwrap_or_default();
-        let path = std::env::temp_dir().join(format!("liqsql-{}.sql", std::process::id()));
-        std::fs::write(&path, last + ";\n").map_err(refused)?;
+    /// What is typed, or else the last statement, as the user's editor left it.
+    fn edited(&self, begun: &str) -> Result<String, Failure> {
+        let refused = |error: io::Error| Failure::new(format!("\\e: {error}"));
+        let text = match begun.trim() {
+            "" => self.shell.blocking_lock().last_text().map_or_else(String::new, |last| last + ";\n"),
+            _ => begun.to_owned(),
+        };
+        let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        let path = std::env::temp_dir().join(format!("liqsql-{}-{nanoseconds}.sql", std::process::id()));
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(refused)?;
         let named = ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok());
         let named = named.unwrap_or_else(|| "vi".to_owned());
         let mut words = named.split_whitespace();

@@ -17,11 +17,11 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{ColorMode, CompletionType, Config, Context, Editor, ExternalPrinter, Helper};
 
 use super::completion::{Vocabulary, complete, hint, is_file};
-use super::error::Failure;
-use super::help::in_columns;
 use super::highlight::{highlight, prompt, quiet};
-use super::pager::Screen;
-use super::script::{Typed, typed};
+use crate::cli::error::Failure;
+use crate::cli::help::in_columns;
+use crate::cli::pager::Screen;
+use crate::cli::script::{Typed, typed};
 
 /// Statements that the history keeps.
 const REMEMBERED: usize = 10_000;

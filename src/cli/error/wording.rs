@@ -4,7 +4,7 @@
 //! what such a sentence means to the author of a statement: `cannot read 'abc' as an integer`. A sentence that is not in
 //! the list keeps its words, and loses what only a programmer of the engine can read. Nothing here knows the statement.
 
-use super::error::sentence;
+use super::sentence;
 
 /// What the engine says, and what is said instead. `{}` stands for any text; `{0}` is the first of these, `{0:type}` as
 /// the word for a type, `{0:a}` the same with its article, `{0:exact}` with its width, `{0:name}` without the names of the tables it is from,
@@ -204,7 +204,7 @@ const WIDTHS: &[(&str, &str)] = &[
 ];
 
 /// Returns what the engine's sentence means.
-pub(super) fn reworded(message: &str) -> String {
+pub(crate) fn reworded(message: &str) -> String {
     let message = sentence(message);
     if let Some(refused) = signature(&message) {
         return refused;
@@ -218,7 +218,7 @@ pub(super) fn reworded(message: &str) -> String {
 }
 
 /// The texts for which each `{}` of a pattern stands, if the message has its form.
-pub(super) fn matched<'a>(pattern: &str, message: &'a str) -> Option<Vec<&'a str>> {
+pub(crate) fn matched<'a>(pattern: &str, message: &'a str) -> Option<Vec<&'a str>> {
     let mut pieces = pattern.split("{}");
     let mut rest = message.strip_prefix(pieces.next()?)?;
     let mut parts = Vec::new();
@@ -323,7 +323,7 @@ fn parameter(argument: &str) -> String {
 }
 
 /// The word of SQL for an engine's type.
-pub(super) fn type_name(engine: &str) -> &str {
+pub(crate) fn type_name(engine: &str) -> &str {
     let engine = engine.trim();
     let known = TYPES.iter().find(|(prefix, _)| {
         engine.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| !c.is_lowercase()))
@@ -344,7 +344,7 @@ fn with_article(engine: &str) -> String {
 }
 
 /// Drops the tables from names: `max(candles.close)` is `max(close)`.
-pub(super) fn unqualified(expression: &str) -> String {
+pub(crate) fn unqualified(expression: &str) -> String {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut text = String::new();
     let mut word = String::new();

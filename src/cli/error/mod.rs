@@ -4,6 +4,12 @@
 //! matter of `diagnosis`. [`Failure`] is what every part of the command line hands up: the sentence and, where there is
 //! one, the file, the line, and the place in that line.
 
+mod diagnosis;
+mod excerpt;
+pub(crate) mod nothing_found;
+mod suggestion;
+mod wording;
+
 use std::fmt;
 
 use datafusion::arrow::error::ArrowError;
@@ -12,7 +18,9 @@ use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
-use super::excerpt::Excerpt;
+pub(crate) use diagnosis::{Diagnosis, Finding};
+pub(crate) use excerpt::Excerpt;
+pub(crate) use wording::reworded;
 
 use super::storage::explanation;
 

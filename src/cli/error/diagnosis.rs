@@ -16,10 +16,10 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
-use super::error::{one_line, sentence};
-use super::script::Unparsed;
 use super::suggestion::{from_elsewhere, listed, nearest};
 use super::wording::{matched, reworded};
+use super::{one_line, sentence};
+use crate::cli::script::Unparsed;
 use crate::sql::spec::{Fallback, Spec};
 
 /// Letters of a message at most. What is longer is a dump of the engine that nobody reads to its end.
@@ -85,15 +85,15 @@ const OVER: &str = "OVER (PARTITION BY exchange, symbol ORDER BY ts)";
 
 /// What is said about an error, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     /// One line.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// The words that it is about.
-    pub(super) place: Option<Span>,
+    pub(crate) place: Option<Span>,
 }
 
 /// Looks at the errors of one statement.
-pub(super) struct Diagnosis<'a> {
+pub(crate) struct Diagnosis<'a> {
     /// The statement without space and comments.
     words: Vec<&'a TokenWithSpan>,
     state: SessionState,
@@ -101,12 +101,12 @@ pub(super) struct Diagnosis<'a> {
 
 impl<'a> Diagnosis<'a> {
     /// Takes what is needed to look at errors. Names are read when there is an error to explain, not before.
-    pub(super) fn new(statement: &'a Unparsed, context: &SessionContext) -> Self {
+    pub(crate) fn new(statement: &'a Unparsed, context: &SessionContext) -> Self {
         Self { words: statement.words(), state: context.state() }
     }
 
     /// An error of the engine, while it planned or ran the statement.
-    pub(super) fn of_engine(&self, error: &DataFusionError) -> Finding {
+    pub(crate) fn of_engine(&self, error: &DataFusionError) -> Finding {
         // Views and nested statements have places of their own, which mean nothing in this script.
         let spot = error
             .diagnostic()
@@ -140,13 +140,13 @@ impl<'a> Diagnosis<'a> {
     }
 
     /// An error that is only known by its text.
-    pub(super) fn of_text(&self, message: &str) -> Finding {
+    pub(crate) fn of_text(&self, message: &str) -> Finding {
         let message = self.explained(message);
         Finding { place: self.place_of(&message, None), message: shortened(message) }
     }
 
     /// An error of the program itself, in words that need no change.
-    pub(super) fn of_binding(&self, line: Option<u64>, message: String) -> Finding {
+    pub(crate) fn of_binding(&self, line: Option<u64>, message: String) -> Finding {
         let variable = matched("variable '{}' {}", &message).map(|parts| format!("${}", parts[0]));
         let is = |word: &&&TokenWithSpan| {
             matches!(&word.token, Token::Placeholder(name) if Some(name) == variable.as_ref())
@@ -157,7 +157,7 @@ impl<'a> Diagnosis<'a> {
     }
 
     /// An error of the parser, and where it stopped. It knows no place if the statement ended too early.
-    pub(super) fn of_parser(&self, stopped: Option<Location>, message: &str) -> Finding {
+    pub(crate) fn of_parser(&self, stopped: Option<Location>, message: &str) -> Finding {
         let stop = stopped.map_or(Some(self.words.len()), |location| self.word_at(location));
         let message = reworded(message).replace("found: EOF", "found: the end of the statement");
         let message = message.replace("expected: end of statement", "expected: the end of the statement");

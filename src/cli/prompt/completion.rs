@@ -4,7 +4,7 @@
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
-use super::script::tokenize;
+use crate::cli::script::tokenize;
 
 /// Words of SQL that are worth completing.
 const KEYWORDS: &[&str] = &[
@@ -171,6 +171,9 @@ pub(crate) fn is_file(text: &str) -> bool {
 /// What to say behind the cursor: what the call around it still takes, or what the argument being typed means.
 pub(crate) fn hint(text: &str, vocabulary: &Vocabulary) -> Option<String> {
     let line = text.rsplit('\n').next().unwrap_or_default();
+    if line.is_empty() && text.len() > line.len() {
+        return still_open(text).map(str::to_owned);
+    }
     if line.starts_with('\\') && !takes_sql(line) {
         let name = line.split_whitespace().next()?;
         let (_, takes) = vocabulary.commands.iter().find(|(command, _)| command == name)?;
@@ -207,6 +210,22 @@ pub(crate) fn hint(text: &str, vocabulary: &Vocabulary) -> Option<String> {
         _ => return None,
     };
     (!text.is_empty()).then(|| shortened(&text))
+}
+
+/// Why a statement goes on in the next line.
+fn still_open(text: &str) -> Option<&'static str> {
+    let tokenized = tokenize(text, 0, &GenericDialect {});
+    if tokenized.error.is_some() {
+        let at = tokenized.ranges.last().map_or(0, |range| range.end);
+        return Some(match text[at..].chars().next() {
+            Some('/') => "the comment is open: */ closes it",
+            Some('"') => "the name is open: \" closes it",
+            Some('$') => "the text is open: it ends as it begins",
+            _ => "the text is open: ' closes it",
+        });
+    }
+    let count = |kind: Token| tokenized.tokens.iter().filter(|token| token.token == kind).count();
+    Some(if count(Token::LParen) > count(Token::RParen) { "a parenthesis is open: ) closes it" } else { "; runs it" })
 }
 
 fn shortened(text: &str) -> String {
@@ -488,6 +507,9 @@ mod tests {
         assert_eq!(hint("SELECT * FROM liq_heatmap(f(a, b), step => 1, "), "price_step => 0.1 %, model => 'precise'");
         assert_eq!(hint("SELECT * FROM liq_heatmap(candles, step => "), "1 hour: what step means");
         assert_eq!(hint("\\df"), " [function]");
+        assert_eq!(hint("SELECT 1\n"), "; runs it");
+        assert_eq!(hint("SELECT (1\n"), "a parenthesis is open: ) closes it");
+        assert_eq!(hint("SELECT 'a;\n"), "the text is open: ' closes it");
         for nothing in ["", "SELECT ", "SELECT avg(", "SELECT 'liq_heatmap(", "liq_heatmap(candles", "\\df x", "\\q"] {
             assert_eq!(hint(nothing), "", "{nothing}");
         }
