@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::execution::SessionState;
 
 use super::error::Failure;
 use super::output::width;
@@ -31,7 +32,8 @@ pub(crate) fn commands(room: Option<usize>) -> String {
 
 /// Tables, where they come from, and their first columns.
 pub(crate) fn tables(tables: &[Listed], room: Option<usize>) -> String {
-    let shows_sample = tables.iter().all(|table| table.is_default && table.market.is_none() || !table.is_default);
+    // Under another root the sample is worth a line for each of its tables.
+    let shows_sample = !tables.iter().any(|table| table.is_default && table.market.is_some());
     let mut rows = vec![["table", "kind", "from", "columns"].map(str::to_owned).to_vec()];
     let mut hidden = false;
     for table in tables {
@@ -163,6 +165,28 @@ pub(crate) fn in_columns(names: &[&str], room: usize) -> String {
         text.push('\n');
     }
     text
+}
+
+/// One function of the engine: what it says of itself. None if it has none of that name.
+pub(crate) fn engine_function(name: &str, state: &SessionState, room: Option<usize>) -> Option<String> {
+    let name = name.trim_end_matches(['(', ')', ';']).to_ascii_lowercase();
+    let scalar = state.scalar_functions().get(&name).map(|function| function.documentation());
+    let aggregate = || state.aggregate_functions().get(&name).map(|function| function.documentation());
+    let window = || state.window_functions().get(&name).map(|function| function.documentation());
+    let Some(documentation) = scalar.or_else(aggregate).or_else(window)? else {
+        return Some(format!("{name}: a function of the engine\n"));
+    };
+    let description = documentation.description.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut text = format!("{}\n", wrapped(&description, room.unwrap_or(usize::MAX)).join("\n"));
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  {}", documentation.syntax_example);
+    if let Some(arguments) = &documentation.arguments {
+        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rows: Vec<Vec<String>> =
+            arguments.iter().map(|(name, meaning)| vec![format!("  {name}"), one_line(meaning)]).collect();
+        text.push_str(&aligned(&rows, room));
+    }
+    Some(text)
 }
 
 /// Rows of text with their columns under each other. The last column is wrapped where it would leave the terminal.

@@ -71,6 +71,12 @@ pub(crate) async fn until_interrupted<T: Send + 'static>(
     }
 }
 
+/// Exit codes of a program that a signal ended: 128 and its number.
+#[cfg(unix)]
+const TERMINATED: i32 = 143;
+#[cfg(unix)]
+const HUNG_UP: i32 = 129;
+
 /// Ends the program when another asks for it or the terminal goes away, and takes along what is half written.
 ///
 /// # Errors
@@ -79,23 +85,24 @@ pub(crate) async fn until_interrupted<T: Send + 'static>(
 pub(crate) fn end_when_asked() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before the thread begins: from here on no file is begun without being taken along.
+    let (mut terminate, mut hang_up) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+    };
     std::thread::Builder::new().name("end".to_owned()).spawn(move || {
         let code = runtime.block_on(async {
-            let (mut terminate, mut hang_up) =
-                (signal(SignalKind::terminate()).ok()?, signal(SignalKind::hangup()).ok()?);
             tokio::select! {
-                _ = terminate.recv() => Some(143),
+                _ = terminate.recv() => TERMINATED,
                 _ = hang_up.recv() => {
                     // The prompt sees that its terminal has gone, and completes the files that are whole.
                     tokio::time::sleep(PATIENCE).await;
-                    Some(129)
+                    HUNG_UP
                 }
             }
         });
-        if let Some(code) = code {
-            super::output::remove_pending();
-            std::process::exit(code);
-        }
+        super::output::remove_pending();
+        std::process::exit(code);
     })?;
     Ok(())
 }

@@ -305,7 +305,12 @@ impl Shell {
                 self.say(&text)?;
             }
             "\\df" | "\\h" if argument.is_empty() => self.say(&help::functions(room))?,
-            "\\df" | "\\h" => self.say(&help::function(argument, room).map_err(PrintError::Failed)?)?,
+            "\\df" | "\\h" => {
+                let ours = help::function(argument, room);
+                let engine = || help::engine_function(argument, &self.session.context().state(), room);
+                let text = ours.or_else(|failure| engine().ok_or(failure)).map_err(PrintError::Failed)?;
+                self.say(&text)?;
+            }
             "\\data" => self.data(argument).await?,
             "\\i" | "\\ir" => {
                 let included = self.included(command).map_err(PrintError::Failed)?;

@@ -408,6 +408,14 @@ fn explain_shows_the_plan_alone() {
 }
 
 #[test]
+fn functions_of_the_engine_are_explained_too() {
+    let text = printed(&["-c", "\\df date_bin"]);
+    assert!(text.contains("date_bin(") && text.contains("interval"), "{text}");
+    assert!(printed(&["-c", "\\h count"]).contains("count("));
+    assert!(refused(1, &["-c", "\\df liq_poolz"]).contains("did you mean 'liq_pools'?"));
+}
+
+#[test]
 fn tables_are_listed_with_their_source() {
     let text = printed(&["--format", "csv", "-c", "CREATE VIEW mine AS SELECT 1 AS a; SHOW TABLES"]);
     let lines: Vec<&str> = text.lines().collect();
@@ -486,6 +494,7 @@ fn a_copy_that_fails_leaves_the_file_that_was_there() {
 
 #[test]
 #[cfg(unix)]
+#[allow(clippy::disallowed_methods, reason = "the thread is the test's own: no runtime waits for it")]
 fn a_program_that_is_ended_leaves_no_half_file() {
     for signal in ["-TERM", "-HUP"] {
         let folder = Folder::new();

@@ -1,5 +1,7 @@
 //! The prompt in a terminal: the real binary in a pseudo-terminal whose screen is read back as a person sees it.
 
+#![allow(clippy::disallowed_methods, reason = "these threads are the test's own: no runtime waits for them")]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::num::NonZero;

@@ -82,6 +82,9 @@ const KEYWORDS: &[&str] = &[
 /// Keywords that a relation follows.
 const BEFORE_RELATIONS: &[&str] = &["FROM", "JOIN", "INTO", "TABLE", "DESCRIBE"];
 
+/// Keywords that a column follows.
+const BEFORE_COLUMNS: &[&str] = &["WHERE", "BY", "AND", "OR", "ON", "HAVING"];
+
 /// Keywords that a file's name follows, in quotes.
 const BEFORE_FILES: &[&str] = &["FROM", "JOIN", "LOCATION", "TO"];
 
@@ -272,7 +275,7 @@ fn candidates(statement: &[Token], word: &str, vocabulary: &Vocabulary) -> Vec<S
         return variables.map(|name| format!("${name}")).collect();
     }
     if let Some((relation, prefix)) = word.rsplit_once('.')
-        && let Some((_, columns)) = vocabulary.tables.iter().find(|(name, _)| name.eq_ignore_ascii_case(relation))
+        && let Some(columns) = columns_of(relation, statement, vocabulary)
     {
         let columns = columns.iter().filter(|column| starts_with(column, prefix));
         return columns.map(|column| format!("{relation}.{column}")).collect();
@@ -292,7 +295,14 @@ fn candidates(statement: &[Token], word: &str, vocabulary: &Vocabulary) -> Vec<S
         if !word.is_empty() {
             found.extend(functions());
         }
-    } else if !word.is_empty() {
+    } else if word.is_empty() {
+        // Behind a keyword or a comma anything could stand; columns are what one looks for.
+        let wants_columns = matches!(statement.last(), Some(Token::Word(last))
+            if BEFORE_COLUMNS.iter().any(|keyword| last.value.eq_ignore_ascii_case(keyword)));
+        if wants_columns {
+            found.extend(columns_of_mentioned_relations(statement, vocabulary));
+        }
+    } else {
         let lower = word.chars().all(|c| !c.is_ascii_uppercase());
         let keywords = KEYWORDS.iter().filter(|keyword| starts_with(keyword, word));
         let keywords: Vec<String> =
@@ -308,6 +318,41 @@ fn candidates(statement: &[Token], word: &str, vocabulary: &Vocabulary) -> Vec<S
     let mut seen = std::collections::BTreeSet::new();
     found.retain(|candidate| seen.insert(candidate.clone()));
     found
+}
+
+/// The columns of a relation by its name, or by the other name that the statement gives it: `candles c`, `liq_map(…) AS m`.
+fn columns_of<'a>(relation: &str, statement: &[Token], vocabulary: &'a Vocabulary) -> Option<&'a Vec<String>> {
+    let named =
+        |name: &str| vocabulary.tables.iter().find(|(table, _)| table.eq_ignore_ascii_case(name)).map(|(_, c)| c);
+    if let Some(columns) = named(relation) {
+        return Some(columns);
+    }
+    let is = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case(name));
+    statement.iter().enumerate().skip(1).find_map(|(at, token)| {
+        if !is(token, relation) || statement.get(at + 1) == Some(&Token::Period) {
+            return None;
+        }
+        let before = if is(&statement[at - 1], "as") { at.checked_sub(2)? } else { at - 1 };
+        match &statement[before] {
+            Token::Word(word) => named(&word.value),
+            Token::RParen => {
+                let mut depth = 0_usize;
+                let open = statement[..=before].iter().rposition(|token| {
+                    match token {
+                        Token::RParen => depth += 1,
+                        Token::LParen => depth = depth.saturating_sub(1),
+                        _ => {}
+                    }
+                    *token == Token::LParen && depth == 0
+                })?;
+                match statement.get(open.checked_sub(1)?)? {
+                    Token::Word(word) => vocabulary.own_function(&word.value).map(|function| &function.columns),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    })
 }
 
 /// The innermost call that is open where a statement ends.
@@ -474,6 +519,14 @@ mod tests {
         assert_eq!(completed("SELECT candles.cl"), ["candles.close"]);
         assert!(completed("SELECT 'cand").is_empty());
         assert_eq!(completed("SELECT $s"), ["$symbol"]);
+    }
+
+    #[test]
+    fn other_names_of_relations_are_known() {
+        assert_eq!(completed("SELECT * FROM candles c WHERE c.cl"), ["c.close"]);
+        assert_eq!(completed("SELECT * FROM liq_heatmap(candles, step => f(1)) AS h WHERE h.int"), ["h.intensity"]);
+        assert!(completed("SELECT * FROM candles c WHERE d.cl").is_empty());
+        assert_eq!(completed("SELECT * FROM candles WHERE "), ["ts", "close"]);
     }
 
     #[test]
