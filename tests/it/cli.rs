@@ -506,7 +506,9 @@ fn a_program_that_is_ended_leaves_no_half_file() {
         while folder.names().is_empty() {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+        // The shell's own `kill`, which is everywhere.
+        let kill = format!("kill {signal} {}", child.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
         assert!(killed.success());
         assert_ne!(child.wait().expect("it ends").code(), Some(0));
         assert_eq!(folder.names(), Vec::<String>::new(), "{signal}");
