@@ -71,7 +71,7 @@ pub(crate) struct Command {
 }
 
 /// Commands after whose argument a statement may follow, up to its semicolon.
-const TAKE_A_STATEMENT: &[&str] = &["\\plot", "\\explain", "\\watch"];
+pub(crate) const TAKE_A_STATEMENT: &[&str] = &["\\plot", "\\explain", "\\watch"];
 
 /// Words that begin the statement after a command's argument.
 const BEGIN_A_STATEMENT: &[&str] = &["select", "with", "from", "values", "table", "show", "describe", "explain"];

@@ -4,7 +4,7 @@
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
-use crate::cli::script::tokenize;
+use crate::cli::script::{TAKE_A_STATEMENT, tokenize};
 
 /// Words of SQL that are worth completing.
 const KEYWORDS: &[&str] = &[
@@ -242,7 +242,7 @@ fn shortened(text: &str) -> String {
 /// Whether a statement follows a command on its line.
 fn takes_sql(line: &str) -> bool {
     let mut words = line.split_whitespace();
-    let takes = words.next().is_some_and(|command| ["\\plot", "\\explain", "\\watch"].contains(&command));
+    let takes = words.next().is_some_and(|command| TAKE_A_STATEMENT.contains(&command));
     takes && words.take(2).any(|word| KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word)))
 }
 

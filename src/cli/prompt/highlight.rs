@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Whitespace};
 
-use crate::cli::script::tokenize;
+use crate::cli::script::{TAKE_A_STATEMENT, tokenize};
 
 const RESET: &str = "\x1b[0m";
 
@@ -39,7 +39,7 @@ pub(crate) fn highlight(text: &str, is_own_function: impl Fn(&str) -> bool) -> S
         let name_end = indent + text[indent..line_end].find(char::is_whitespace).unwrap_or(line_end - indent);
         paint(&mut colored, VARIABLE, &text[..name_end]);
         at = name_end;
-        let takes_words = ["\\plot", "\\explain", "\\watch"].contains(&&text[indent..name_end]);
+        let takes_words = TAKE_A_STATEMENT.contains(&&text[indent..name_end]);
         if !takes_words {
             colored.push_str(&text[at..line_end]);
             at = line_end;
