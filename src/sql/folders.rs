@@ -1,4 +1,38 @@
-//! What the name of a folder says: `symbol=BTC%2FUSDT` is the key `symbol` with the value `BTC/USDT`.
+//! What the name of a folder says: `symbol=BTC%2FUSDT` is the key `symbol` with the value `BTC/USDT`, and which predicates
+//! that decides.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::catalog::Session;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::Expr;
+
+/// Whether a predicate speaks of keys alone, so that the names of folders decide it.
+pub(crate) fn is_decided_by(filter: &Expr, is_key: impl Fn(&str) -> bool) -> bool {
+    let columns = filter.column_refs();
+    !columns.is_empty() && !filter.is_volatile() && columns.iter().all(|column| is_key(&column.name))
+}
+
+/// Which rows, one per folder and with its keys as columns, pass all predicates.
+///
+/// # Errors
+///
+/// A predicate names another column, or cannot be computed.
+pub(crate) fn passing(keys: &RecordBatch, filters: &[&Expr], state: &dyn Session) -> Result<Vec<bool>> {
+    let mut passes = vec![true; keys.num_rows()];
+    if passes.is_empty() {
+        return Ok(passes);
+    }
+    let schema = DFSchema::try_from(keys.schema())?;
+    for filter in filters {
+        let predicate = state.create_physical_expr((*filter).clone(), &schema)?;
+        let result = predicate.evaluate(keys)?.into_array(keys.num_rows())?;
+        let result = result.as_boolean();
+        for (row, passes) in passes.iter_mut().enumerate() {
+            *passes &= result.is_valid(row) && result.value(row);
+        }
+    }
+    Ok(passes)
+}
 
 /// Reads a folder `key=value`. None if it is not one.
 ///

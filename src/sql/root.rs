@@ -22,15 +22,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use chrono::{Datelike, NaiveDate};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{
-    DFSchema, DataFusionError, Result, ScalarValue, SplitPoint, Statistics, exec_datafusion_err, plan_datafusion_err,
-    plan_err, project_schema, stats::Precision,
+    DataFusionError, Result, ScalarValue, SplitPoint, Statistics, exec_datafusion_err, plan_datafusion_err, plan_err,
+    project_schema, stats::Precision,
 };
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::options::ParquetReadOptions;
@@ -50,7 +50,7 @@ use object_store::path::Path;
 use object_store::{ListResult, ObjectMeta, ObjectStore};
 
 use super::bounds::TimeBounds;
-use super::folders::{is_hidden, key_value};
+use super::folders::{is_decided_by, is_hidden, key_value, passing};
 use super::keys::Key;
 use crate::market::tables::{TABLES, Table};
 
@@ -260,20 +260,9 @@ impl RootTable {
         let instant = ScalarValue::TimestampMillisecond(Some(instant), Some("UTC".into()));
         let Ok(instant) = instant.cast_to(field.data_type()) else { return Ok(false) };
         let schema = Arc::new(Schema::new(vec![field.clone()]));
-        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![instant.to_array()?])?;
-        let schema = DFSchema::try_from(schema)?;
-        let is_on_time = |filter: &&Expr| {
-            let columns = filter.column_refs();
-            !columns.is_empty() && !filter.is_volatile() && columns.iter().all(|column| column.name == "ts")
-        };
-        for filter in filters.iter().filter(is_on_time) {
-            let result = state.create_physical_expr(filter.clone(), &schema)?.evaluate(&batch)?.into_array(1)?;
-            let passes = result.as_boolean();
-            if !(arrow::array::Array::is_valid(passes, 0) && passes.value(0)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let batch = RecordBatch::try_new(schema, vec![instant.to_array()?])?;
+        let on_time: Vec<&Expr> = filters.iter().filter(|filter| is_decided_by(filter, |name| name == "ts")).collect();
+        Ok(passing(&batch, &on_time, state)? != [true])
     }
 
     /// The keys of the root's candles that pass predicates; `None` where there are no candles, or nothing to split.
@@ -313,7 +302,7 @@ async fn key_folders(
         .filter(|filter| filter.column_refs().iter().all(|column| column.name == "exchange"))
         .copied()
         .collect();
-    let passing_exchanges = passing(exchanges.keys().cloned().collect(), &on_exchange, state)?;
+    let passing_exchanges = keys_passing(exchanges.keys().cloned().collect(), &on_exchange, state)?;
     let mut wanted: Vec<(String, Path)> = Vec::new();
     for key in passing_exchanges {
         let folders = exchanges.remove(&key).unwrap_or_default();
@@ -333,7 +322,7 @@ async fn key_folders(
             folders.entry(Key { exchange: exchange.clone(), symbol }).or_default().push(folder);
         }
     }
-    let passing = passing(folders.keys().cloned().collect(), on_key, state)?;
+    let passing = keys_passing(folders.keys().cloned().collect(), on_key, state)?;
     folders.retain(|key, _| passing.contains(key));
     Ok(folders)
 }
@@ -450,36 +439,20 @@ fn start_of(date: NaiveDate) -> i64 {
 }
 
 /// Keeps the keys that pass predicates on `exchange` and `symbol`.
-fn passing(keys: BTreeSet<Key>, filters: &[&Expr], state: &dyn Session) -> Result<BTreeSet<Key>> {
-    if keys.is_empty() || filters.is_empty() {
-        return Ok(keys);
-    }
+fn keys_passing(keys: BTreeSet<Key>, filters: &[&Expr], state: &dyn Session) -> Result<BTreeSet<Key>> {
     let schema =
         Arc::new(Schema::new(["exchange", "symbol"].map(|name| Field::new(name, DataType::Utf8View, false)).to_vec()));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringViewArray::from_iter_values(keys.iter().map(|key| &key.exchange))),
         Arc::new(StringViewArray::from_iter_values(keys.iter().map(|key| &key.symbol))),
     ];
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-    let schema = DFSchema::try_from(schema)?;
-    let mut passes = vec![true; keys.len()];
-    for filter in filters {
-        let predicate = state.create_physical_expr((*filter).clone(), &schema)?;
-        let result = predicate.evaluate(&batch)?.into_array(keys.len())?;
-        let result = result.as_boolean();
-        for (row, passes) in passes.iter_mut().enumerate() {
-            *passes &= arrow::array::Array::is_valid(result, row) && result.value(row);
-        }
-    }
+    let passes = passing(&RecordBatch::try_new(schema, columns)?, filters, state)?;
     Ok(keys.into_iter().zip(passes).filter(|(_, passes)| *passes).map(|(key, _)| key).collect())
 }
 
 /// Whether a predicate can be decided from the key alone.
 fn is_on_key(filter: &Expr) -> bool {
-    let columns = filter.column_refs();
-    !columns.is_empty()
-        && !filter.is_volatile()
-        && columns.iter().all(|column| matches!(column.name.as_str(), "exchange" | "symbol"))
+    is_decided_by(filter, |name| matches!(name, "exchange" | "symbol"))
 }
 
 fn text(value: &str) -> ScalarValue {

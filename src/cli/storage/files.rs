@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics, project_schema};
+use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
@@ -34,6 +34,7 @@ use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStore};
 use super::place::{Ending, Keys, Kind, Place, endings, known_endings};
 use super::{explanation, problem};
 use crate::cli::error::one_line;
+use crate::sql::folders::{is_decided_by, passing};
 
 /// Files whose columns are looked at before a statement is planned. Columns that only others have are not seen.
 const SAMPLED_FILES: usize = 8;
@@ -137,11 +138,8 @@ impl FileTable {
     }
 
     fn is_on_folders(&self, filter: &Expr) -> bool {
-        let columns = filter.column_refs();
         let keys = self.schema.table_partition_cols();
-        !columns.is_empty()
-            && !filter.is_volatile()
-            && columns.iter().all(|column| keys.iter().any(|key| *key.name() == column.name))
+        is_decided_by(filter, |name| keys.iter().any(|key| key.name() == name))
     }
 
     /// Each file with the values of its folders' names, and with what its footer says.
@@ -539,27 +537,15 @@ fn widened(schemas: &[SchemaRef], is_csv: bool) -> Option<SchemaRef> {
 
 /// Whether what is known of a folder passes the predicates that can be decided by it.
 fn passes(keys: &Keys, filters: &[&Expr], state: &dyn Session) -> Result<bool> {
+    let is_known = |name: &str| keys.iter().any(|(known, _)| known == name);
+    let decidable: Vec<&Expr> = filters.iter().copied().filter(|filter| is_decided_by(filter, is_known)).collect();
     let fields = keys.iter().map(|(name, _)| Field::new(name, DataType::Utf8View, true));
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let decidable =
-        |filter: &&&Expr| filter.column_refs().iter().all(|column| keys.iter().any(|(name, _)| *name == column.name));
-    let mut decidable = filters.iter().filter(decidable).peekable();
-    if decidable.peek().is_none() {
-        return Ok(true);
-    }
     let columns = keys.iter().map(|(_, value)| {
         let value = (value != NO_VALUE).then_some(value.as_str());
         Arc::new(StringViewArray::from(vec![value])) as ArrayRef
     });
-    let row = RecordBatch::try_new(Arc::clone(&schema), columns.collect())?;
-    let schema = DFSchema::try_from(schema)?;
-    for filter in decidable {
-        let predicate = state.create_physical_expr((*filter).clone(), &schema)?;
-        let result = predicate.evaluate(&row)?.into_array(1)?;
-        let result = result.as_boolean();
-        if !(result.is_valid(0) && result.value(0)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(schema, columns.collect(), &options)?;
+    Ok(passing(&row, &decidable, state)? == [true])
 }
