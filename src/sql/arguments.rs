@@ -105,6 +105,14 @@ impl<'a> Arguments<'a> {
         self.expression(name).is_some()
     }
 
+    /// Returns the names and values of the arguments that were given and are no relations.
+    pub fn given(&self) -> Vec<(&'static str, String)> {
+        let values = self.spec.parameters.iter().filter(|parameter| !matches!(parameter.kind, ParameterKind::Relation));
+        values
+            .filter_map(|parameter| self.expression(parameter.name).map(|value| (parameter.name, shown(value))))
+            .collect()
+    }
+
     /// Returns a relation that must be given.
     pub fn relation(&self, name: &str) -> Result<Relation> {
         match self.optional_relation(name)? {

@@ -168,10 +168,29 @@ pub trait Run: Send {
     fn memory(&self) -> usize;
 }
 
+/// What one table function of a plan was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The function's name in SQL.
+    pub function: &'static str,
+    /// The arguments that were given and are no relations, as EXPLAIN shows them.
+    pub given: Vec<(&'static str, String)>,
+    /// Every parameter that changes the answer, defaults included.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// The calls of table functions in a plan, the outermost first.
+pub fn calls(plan: &Arc<dyn ExecutionPlan>) -> Vec<Call> {
+    let own = (plan.as_ref() as &dyn Any).downcast_ref::<FunctionExec>().map(FunctionExec::call);
+    own.into_iter().chain(plan.children().into_iter().flat_map(calls)).collect()
+}
+
 /// The physical operator of a table function.
 #[derive(Debug)]
 pub struct FunctionExec {
     operator: Arc<dyn Operator>,
+    /// The arguments of the call, as text.
+    given: Vec<(&'static str, String)>,
     inputs: Vec<Arc<dyn ExecutionPlan>>,
     /// What was pushed into the inputs, for EXPLAIN.
     pushed: Vec<String>,
@@ -203,6 +222,7 @@ impl FunctionExec {
         let gathered = inputs.iter().map(|_| Arc::new(OnceCell::new())).collect();
         Ok(FunctionExec {
             operator,
+            given: Vec::new(),
             inputs,
             pushed,
             wanted,
@@ -213,6 +233,20 @@ impl FunctionExec {
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// Notes what the call gave of its parameters.
+    pub fn called_with(self, given: Vec<(&'static str, String)>) -> FunctionExec {
+        FunctionExec { given, ..self }
+    }
+
+    /// Returns the call in words: the function, every setting, and the arguments that were given.
+    pub fn call(&self) -> Call {
+        let settings = self.operator.settings();
+        let written = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        let given = self.given.iter().map(|(name, value)| (*name, written(name).unwrap_or_else(|| value.clone())));
+        let given = given.collect();
+        Call { function: self.operator.function(), given, settings }
     }
 
     fn settings(&self) -> Vec<(String, String)> {
@@ -515,13 +549,14 @@ impl ExecutionPlan for FunctionExec {
         if children.len() != self.inputs.len() {
             return internal_err!("{} has {} inputs, was given {}", self.name, self.inputs.len(), children.len());
         }
-        Ok(Arc::new(FunctionExec::try_new(
+        let exec = FunctionExec::try_new(
             Arc::clone(&self.operator),
             children,
             self.pushed.clone(),
             self.wanted,
             self.projection.clone(),
-        )?))
+        )?;
+        Ok(Arc::new(exec.called_with(self.given.clone())))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -16,6 +16,7 @@ use datafusion::common::{Column, Result, plan_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::arguments::Arguments;
 use super::bounds::TimeBounds;
 use super::exec::{FunctionExec, Operator, Reading};
 use super::relation::Relation;
@@ -47,15 +48,16 @@ pub struct Input {
 #[derive(Debug)]
 pub struct FunctionTable {
     operator: Arc<dyn Operator>,
+    given: Vec<(&'static str, String)>,
     inputs: Vec<Input>,
     schema: SchemaRef,
 }
 
 impl FunctionTable {
     /// Makes the table of a bound call.
-    pub fn new(operator: Arc<dyn Operator>, inputs: Vec<Input>) -> FunctionTable {
+    pub fn new(arguments: &Arguments<'_>, operator: Arc<dyn Operator>, inputs: Vec<Input>) -> FunctionTable {
         let schema = operator.schema();
-        FunctionTable { operator, inputs, schema }
+        FunctionTable { operator, given: arguments.given(), inputs, schema }
     }
 
     fn commutes(&self, filter: &Expr) -> bool {
@@ -214,7 +216,8 @@ impl TableProvider for FunctionTable {
             None => (0..self.schema.fields().len()).collect(),
         };
         let operator = Arc::clone(&self.operator);
-        Ok(Arc::new(FunctionExec::try_new(operator, inputs, pushed.into_iter().collect(), wanted, projection)?))
+        let exec = FunctionExec::try_new(operator, inputs, pushed.into_iter().collect(), wanted, projection)?;
+        Ok(Arc::new(exec.called_with(self.given.clone())))
     }
 }
 

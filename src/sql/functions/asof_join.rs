@@ -133,7 +133,7 @@ impl TableFunction for AsofJoin {
         }
         let tolerance = arguments.interval("tolerance")?;
         let operator = Asof::new(&schemas[0], &schemas[1], by, key_types, on, tolerance);
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
 

@@ -214,7 +214,7 @@ impl TableFunction for FundingConfirmations {
         if let Some(relation) = bars {
             inputs.push(Input { parameter: "bars", relation, wanted: Wanted::Columns(BAR_COLUMNS) });
         }
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
 

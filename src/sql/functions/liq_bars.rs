@@ -105,7 +105,7 @@ impl TableFunction for LiqBars {
             tolerance: arguments.interval("tolerance")?.unwrap_or(15 * 60_000),
             bad_rows: BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error")),
         };
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
 

@@ -159,7 +159,7 @@ impl TableFunction for LiqBucket {
         if let Some(relation) = prices {
             inputs.push(Input { parameter: "prices", relation, wanted: Wanted::Columns(PRICES) });
         }
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
 

@@ -125,7 +125,7 @@ impl TableFunction for LiqCascade {
         };
         let map =
             Input { parameter: "map", relation: arguments.relation("map")?, wanted: Wanted::Columns(FRAME_COLUMNS) };
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), vec![map])))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), vec![map])))
     }
 }
 

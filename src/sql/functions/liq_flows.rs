@@ -68,7 +68,7 @@ impl TableFunction for LiqFlows {
     fn bind(&self, arguments: &Arguments<'_>, _session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
         let (settings, inputs) = ModelSettings::bind(arguments)?;
         let by_leverage = arguments.boolean("by_leverage")?.unwrap_or(false);
-        Ok(Arc::new(FunctionTable::new(Arc::new(Flows { settings, by_leverage }), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(Flows { settings, by_leverage }), inputs)))
     }
 }
 

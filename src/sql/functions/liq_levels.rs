@@ -77,7 +77,7 @@ impl TableFunction for LiqLevels {
     fn bind(&self, arguments: &Arguments<'_>, _session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
         let (settings, inputs) = ModelSettings::bind(arguments)?;
         let at = arguments.timestamp("at")?;
-        Ok(Arc::new(FunctionTable::new(Arc::new(LevelRecords { settings, at }), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(LevelRecords { settings, at }), inputs)))
     }
 }
 

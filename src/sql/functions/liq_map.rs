@@ -91,7 +91,7 @@ impl TableFunction for LiqMap {
             max_distance: arguments.number("max_distance")?.unwrap_or(0.5),
             by_leverage: arguments.boolean("by_leverage")?.unwrap_or(false),
         };
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
 

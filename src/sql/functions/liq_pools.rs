@@ -153,7 +153,7 @@ impl TableFunction for LiqPools {
         if let Some(relation) = bars {
             inputs.push(Input { parameter: "bars", relation, wanted: Wanted::Columns(BAR_COLUMNS) });
         }
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
 

@@ -133,7 +133,7 @@ impl TableFunction for LiqPriceTiered {
                 wanted: Wanted::Columns(LEVERAGE_TIERS.columns),
             },
         ];
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
 

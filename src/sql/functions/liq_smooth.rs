@@ -107,7 +107,7 @@ impl TableFunction for LiqSmooth {
         };
         let relation = arguments.relation("heatmap")?;
         let inputs = vec![Input { parameter: "heatmap", relation, wanted: Wanted::Columns(FRAME_COLUMNS) }];
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), inputs)))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
 

@@ -155,12 +155,12 @@ impl TableFunction for StopRuns {
             if let Some(was) = too_short(operator.rule.window, interval) {
                 return plan_err!("{}: {was}", SPEC.name);
             }
-            let candles = provider_as_source(candles_of(relation, interval, operator.bad_rows));
+            let candles = provider_as_source(candles_of(arguments, relation, interval, operator.bad_rows));
             let plan = LogicalPlanBuilder::scan(to_candles::SPEC.name, candles, None)?.build()?;
             relation = Relation::Planned(Arc::new(plan));
         }
         let input = Input { parameter: "trades_or_candles", relation, wanted: Wanted::Columns(BAR_COLUMNS) };
-        Ok(Arc::new(FunctionTable::new(Arc::new(operator), vec![input])))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), vec![input])))
     }
 }
 

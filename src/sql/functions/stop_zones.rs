@@ -163,7 +163,7 @@ impl TableFunction for StopZones {
         let bad_rows = BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error"));
         let map =
             Input { parameter: "map", relation: arguments.relation("map")?, wanted: Wanted::Columns(FRAME_COLUMNS) };
-        Ok(Arc::new(FunctionTable::new(Arc::new(StopOperator { range, entry_price, bad_rows }), vec![map])))
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(StopOperator { range, entry_price, bad_rows }), vec![map])))
     }
 }
 

@@ -102,14 +102,19 @@ impl TableFunction for ToCandles {
             return internal_err!("{}: 'interval' is required", SPEC.name);
         };
         let bad_rows = BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error"));
-        Ok(candles_of(arguments.relation("trades_or_candles")?, interval, bad_rows))
+        Ok(candles_of(arguments, arguments.relation("trades_or_candles")?, interval, bad_rows))
     }
 }
 
 /// The candles of a relation, as a table. Also for functions that take trades and read candles.
-pub(super) fn candles_of(relation: Relation, interval: i64, bad_rows: BadRows) -> Arc<dyn TableProvider> {
+pub(super) fn candles_of(
+    arguments: &Arguments<'_>,
+    relation: Relation,
+    interval: i64,
+    bad_rows: BadRows,
+) -> Arc<dyn TableProvider> {
     let input = Input { parameter: "trades_or_candles", relation, wanted: Wanted::Columns(EITHER) };
-    Arc::new(FunctionTable::new(Arc::new(Candles { interval, bad_rows }), vec![input]))
+    Arc::new(FunctionTable::new(arguments, Arc::new(Candles { interval, bad_rows }), vec![input]))
 }
 
 #[derive(Debug, Clone)]
