@@ -24,3 +24,12 @@ FROM liq_cascade(
 WHERE exchange = $exchange AND symbol = $symbol
 GROUP BY shock
 ORDER BY shock;
+
+-- The steps of some of them, which the picture draws.
+SELECT ts, exchange, symbol, shock, step, side, price_from, price_to, liquidated_usd, cumulative_usd, amplification
+FROM liq_cascade(
+  liq_map(liq_bars(candles, open_interest => open_interest), at => $at, scale => $scale),
+  $depth,
+  shock => [-0.1, -0.05, -0.02, 0.02, 0.05, 0.1])
+WHERE exchange = $exchange AND symbol = $symbol
+ORDER BY shock, step;

@@ -19,3 +19,15 @@ ORDER BY ts, side, price_low;
 SELECT * FROM to_candles((SELECT * FROM candles WHERE exchange = $exchange AND symbol = $symbol), $step)
 WHERE ts >= $from AND ts <= $to
 ORDER BY ts;
+
+-- The pools of the last instant, which the picture labels.
+SELECT ts, exchange, symbol, price, side, pool_id, price_low, price_high, peak_price, notional_usd, share, rank, distance
+FROM liq_pools(
+  liq_heatmap(
+    liq_bars(candles, open_interest => open_interest),
+    step => $step, max_distance => $max_distance, model => $model
+  )
+)
+WHERE exchange = $exchange AND symbol = $symbol AND ts <= $to
+QUALIFY ts = max(ts) OVER ()
+ORDER BY notional_usd DESC;

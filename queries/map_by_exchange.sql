@@ -5,6 +5,8 @@
 -- $max_distance number = 0.1  how far from the price, as a fraction
 
 SELECT
+  symbol,
+  price,
   side,
   price_low,
   price_high,

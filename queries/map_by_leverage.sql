@@ -22,3 +22,10 @@ FROM liq_map(
 WHERE exchange = $exchange AND symbol = $symbol
 GROUP BY price, side, price_low, price_high
 ORDER BY price_low DESC, side DESC;
+
+-- The same, one row per leverage, which the picture draws.
+SELECT ts, exchange, symbol, price, side, price_low, price_high, leverage, notional_usd, cumulative_usd
+FROM liq_map(
+  liq_bars(candles, open_interest => open_interest), at => $at, max_distance => $max_distance, by_leverage => true)
+WHERE exchange = $exchange AND symbol = $symbol
+ORDER BY price_low DESC, side DESC, leverage;

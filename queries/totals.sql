@@ -1,4 +1,4 @@
--- What stands long and short over time, by leverage, and which side has more?
+-- What stands long and short over time, by leverage, which side has more, and what it pays?
 -- $exchange text = 'binance'  which exchange
 -- $symbol text = 'BTCUSDT'  which pair
 -- $from timestamp = '2026-02-15'  first instant shown; earlier bars still fill the book
@@ -40,3 +40,9 @@ SELECT
   (long_size - short_size) / nullif(long_size + short_size, 0) AS size_bias
 FROM totals
 ORDER BY ts, leverage_band;
+
+-- What longs pay shorts, which the picture draws below.
+SELECT ts, exchange, symbol, funding_rate
+FROM funding
+WHERE exchange = $exchange AND symbol = $symbol AND ts >= $from AND ts < $to
+ORDER BY ts;

@@ -34,7 +34,7 @@
 //! | [`simulate`] | a market with known positions, which tests the estimate and fills the sample |
 //! | [`model`] | what is estimated: pure Rust, no engine, no clock |
 //! | [`sql`] | how it is asked: table functions and scalars |
-#![cfg_attr(feature = "cli", doc = "| [`render`] | how it is seen |")]
+#![cfg_attr(feature = "pictures", doc = "| [`render`] | how it is seen |")]
 #![cfg_attr(feature = "cli", doc = "| [`cli`] | the program |")]
 //!
 //! # What a map is, and what it is not
@@ -48,7 +48,7 @@ pub mod error;
 pub mod ingest;
 pub mod market;
 pub mod model;
-#[cfg(feature = "cli")]
+#[cfg(feature = "pictures")]
 pub mod render;
 pub mod simulate;
 pub mod sql;

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use chrono::{NaiveDate, NaiveDateTime};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
 use super::variables::is_name;
+use crate::render::{Prices, TimeRange};
 
 /// Crypto liquidation heatmaps in SQL.
 ///
@@ -90,7 +92,7 @@ pub(crate) struct Options {
 /// What to do other than running SQL for its rows.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Draw the results of a script in the terminal
+    /// Draw the results of a script, in the terminal or to a .png, .svg, .html, .txt or .ans file
     Render(Render),
     /// Write a simulated market with known positions
     Simulate(Simulate),
@@ -102,9 +104,88 @@ pub(crate) struct Render {
     #[command(flatten)]
     pub(crate) input: Input,
 
-    /// Columns and rows of the picture, such as 120x40 [default: the terminal's size]
-    #[arg(long, value_name = "COLSxROWS", value_parser = picture_size)]
-    pub(crate) size: Option<(u16, u16)>,
+    #[command(flatten)]
+    pub(crate) drawing: Drawing,
+}
+
+/// How results are drawn, for `liqsql render` and `\plot`.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub(crate) struct Drawing {
+    /// Size of the picture: 1600x900 pixels, or 120x40 characters [default: 1600x900, or the terminal's size]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = picture_size)]
+    pub(crate) size: Option<(u32, u32)>,
+
+    /// Pixels per unit of --size, 2 for fine screens; text keeps its share of the picture [default: 1]
+    #[arg(long, value_name = "RATIO", value_parser = ratio, allow_hyphen_values = true)]
+    pub(crate) pixel_ratio: Option<f64>,
+
+    /// Paper of a .png, .svg or .html picture [default: dark]
+    #[arg(long, value_enum)]
+    pub(crate) theme: Option<Paper>,
+
+    /// Title of the picture [default: made from the rows]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+
+    /// Time shown: the last 12h, 7d or 2w, or FROM..TO such as 2026-02-20..2026-03-06 (UTC) [default: all rows]
+    #[arg(long, value_name = "RANGE", value_parser = time_range, allow_hyphen_values = true)]
+    pub(crate) range: Option<TimeRange>,
+
+    /// Prices shown: 85000..105000, or 10% around the current price [default: where something is visible]
+    #[arg(long, value_name = "RANGE", value_parser = prices, allow_hyphen_values = true)]
+    pub(crate) prices: Option<Prices>,
+
+    /// Hide cells below this share of the mean cell [default: 0.85]
+    #[arg(long, value_name = "SHARE", value_parser = threshold, allow_hyphen_values = true)]
+    pub(crate) threshold: Option<f64>,
+
+    /// How notional becomes colour [default: linear]
+    #[arg(long, value_enum)]
+    pub(crate) intensity: Option<Intensity>,
+}
+
+/// The paper of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Paper {
+    /// As traders' screens are
+    Dark,
+    /// For print and documents
+    Light,
+}
+
+/// How notional becomes colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Intensity {
+    /// In proportion
+    Linear,
+    /// Square root
+    Sqrt,
+    /// Logarithm
+    Log,
+}
+
+/// What follows `\plot` on its line, without the query.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true, disable_version_flag = true)]
+pub(crate) struct Plot {
+    #[command(flatten)]
+    pub(crate) drawing: Drawing,
+    /// The file to draw to.
+    pub(crate) file: Option<String>,
+}
+
+impl Plot {
+    /// Reads the words after `\plot`.
+    ///
+    /// # Errors
+    /// One line that says what is wrong.
+    pub(crate) fn read(words: Vec<String>) -> Result<Self, String> {
+        Self::try_parse_from(words).map_err(|error| {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            format!("\\plot: {}", line.trim_start_matches("error: "))
+        })
+    }
 }
 
 /// `liqsql simulate`.
@@ -195,11 +276,73 @@ fn memory_size(text: &str) -> Result<usize, String> {
     if bytes.is_finite() && bytes >= 1.0 { Ok(bytes as usize) } else { Err(refused()) }
 }
 
-fn picture_size(text: &str) -> Result<(u16, u16), String> {
-    let refused = || format!("must be COLUMNSxROWS such as 120x40, each 1 to 1000, was '{text}'");
-    let (columns, rows) = text.split_once(['x', 'X']).ok_or_else(refused)?;
-    let side = |text: &str| text.parse::<u16>().ok().filter(|side| (1..=1000).contains(side)).ok_or_else(refused);
-    Ok((side(columns)?, side(rows)?))
+fn picture_size(text: &str) -> Result<(u32, u32), String> {
+    let refused = || format!("must be WIDTHxHEIGHT such as 1600x900, each 1 to 30000, was '{text}'");
+    let (width, height) = text.split_once(['x', 'X']).ok_or_else(refused)?;
+    let side = |text: &str| text.parse::<u32>().ok().filter(|side| (1..=30_000).contains(side)).ok_or_else(refused);
+    Ok((side(width)?, side(height)?))
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse::<f64>().ok().filter(|ratio| (0.5..=8.0).contains(ratio));
+    ratio.ok_or_else(|| format!("must be a number from 0.5 to 8, was '{text}'"))
+}
+
+fn threshold(text: &str) -> Result<f64, String> {
+    let threshold = text.parse::<f64>().ok().filter(|threshold| threshold.is_finite() && *threshold >= 0.0);
+    threshold.ok_or_else(|| format!("must be a number of at least 0, was '{text}'"))
+}
+
+/// Reads `85000..105000` or `10%`.
+fn prices(text: &str) -> Result<Prices, String> {
+    let refused = || format!("must be LOW..HIGH such as 85000..105000, or a share such as 10%, was '{text}'");
+    let number = |text: &str| text.trim().replace(',', "").parse::<f64>().ok().filter(|number| number.is_finite());
+    if let Some(share) = text.strip_suffix('%') {
+        let share = number(share).filter(|share| *share > 0.0 && *share <= 10_000.0).ok_or_else(refused)?;
+        return Ok(Prices::Around(share / 100.0));
+    }
+    let (low, high) = text.split_once("..").ok_or_else(refused)?;
+    match (number(low), number(high)) {
+        (Some(low), Some(high)) if low >= 0.0 && low < high => Ok(Prices::Between(low, high)),
+        _ => Err(refused()),
+    }
+}
+
+/// Reads `12h`, `7d`, `2026-02-20..2026-03-06`, `2026-02-20 12:00..` or `..2026-03-06`.
+fn time_range(text: &str) -> Result<TimeRange, String> {
+    let refused =
+        || format!("must be a length such as 12h, 7d or 2w, or FROM..TO such as 2026-02-20..2026-03-06, was '{text}'");
+    let Some((from, to)) = text.split_once("..") else {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit: i64 = match &text[digits.len()..] {
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 7 * 86_400_000,
+            _ => return Err(refused()),
+        };
+        let count = digits.trim().parse::<i64>().ok().filter(|count| (1..=1_000_000).contains(count));
+        return count.map(|count| TimeRange::Last(count * unit)).ok_or_else(refused);
+    };
+    let side = |text: &str| match text.trim() {
+        "" => Ok(None),
+        text => instant(text).map(Some).ok_or_else(refused),
+    };
+    match (side(from)?, side(to)?) {
+        (None, None) => Err(refused()),
+        (Some(from), Some(to)) if from > to => Err(refused()),
+        (from, to) => Ok(TimeRange::Between(from, to)),
+    }
+}
+
+/// Milliseconds since the epoch of `2026-02-20`, `2026-02-20 12:00` or `2026-02-20T12:00:00Z`, UTC.
+fn instant(text: &str) -> Option<i64> {
+    let text = text.trim_end_matches('Z').replace('T', " ");
+    let time = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
+        .or_else(|| NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0))?;
+    Some(time.and_utc().timestamp_millis())
 }
 
 #[cfg(test)]
@@ -256,5 +399,31 @@ mod tests {
         assert!(memory_size("-1MB").is_err());
         assert_eq!(picture_size("120x40"), Ok((120, 40)));
         assert!(picture_size("0x40").is_err());
+    }
+
+    #[test]
+    fn ranges_are_lengths_or_instants() {
+        const DAY: i64 = 86_400_000;
+        assert_eq!(time_range("12h"), Ok(TimeRange::Last(DAY / 2)));
+        assert_eq!(time_range("2w"), Ok(TimeRange::Last(14 * DAY)));
+        assert_eq!(time_range("1970-01-02..1970-01-03 12:00"), Ok(TimeRange::Between(Some(DAY), Some(5 * DAY / 2))));
+        assert_eq!(time_range("1970-01-02T00:00:00Z.."), Ok(TimeRange::Between(Some(DAY), None)));
+        for faulty in ["", "..", "7", "7y", "0d", "-1d", "2026-13-01..", "1970-01-03..1970-01-02", "tomorrow", "ü"] {
+            assert!(time_range(faulty).is_err(), "{faulty}");
+        }
+        assert_eq!(prices("85,000..105000"), Ok(Prices::Between(85_000.0, 105_000.0)));
+        assert_eq!(prices("10%"), Ok(Prices::Around(0.1)));
+        for faulty in ["", "10", "5..4", "0%", "-1%", "nan..1", "1..inf"] {
+            assert!(prices(faulty).is_err(), "{faulty}");
+        }
+    }
+
+    #[test]
+    fn plot_reads_the_options_of_render() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let plot = Plot::read(words("--theme light map.png")).expect("options and a file");
+        assert_eq!((plot.file.as_deref(), plot.drawing.theme), (Some("map.png"), Some(Paper::Light)));
+        let error = Plot::read(words("--size big")).expect_err("a size");
+        assert!(error.starts_with("\\plot: invalid value 'big' for '--size"), "{error}");
     }
 }

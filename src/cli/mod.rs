@@ -33,7 +33,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arguments::{Action, Arguments, Options, Source, usage};
+use arguments::{Action, Arguments, Drawing, Options, Render, Source, usage};
 use error::Failure;
 use interrupt::{Outcome, until_interrupted};
 use output::{Format, PrintError, Printer};
@@ -117,16 +117,19 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
             interruptible(&runtime, async move { simulate::run(&simulate, quiet).await.map(|()| Ended::Well) })
         }
         Some(Action::Render(render)) => {
-            if let Some(picture) = &options.output {
-                let picture = picture.display();
-                return Ok(Ended::Misused(format!(
-                    "render: draws to the terminal only, cannot write '{picture}'; \
-                     leave out --output, or write the rows with --format {}",
-                    formats()
-                )));
+            if options.format.is_some() {
+                return Ok(Ended::Misused(
+                    "render: --format is for rows; the ending of --output says what kind of picture is drawn"
+                        .to_owned(),
+                ));
             }
-            let sources = render.input.sources;
-            interruptible(&runtime, async move { draw(&settings, &sources, &options, render.size).await })
+            let target = options.output.as_deref().map(|path| render::Target::of(path, &render.drawing)).transpose();
+            let target = match target {
+                Ok(target) => target,
+                Err(message) => return Ok(Ended::Misused(format!("render: {message}"))),
+            };
+            let Render { input, drawing } = render;
+            interruptible(&runtime, async move { draw(&settings, &input.sources, &options, &drawing, target).await })
         }
         None if input.sources.is_empty() && io::stdin().is_terminal() => {
             if options.output.is_some() {
@@ -213,7 +216,8 @@ async fn draw(
     settings: &Settings,
     sources: &[Source],
     options: &Options,
-    size: Option<(u16, u16)>,
+    drawing: &Drawing,
+    target: Option<render::Target>,
 ) -> Result<Ended, Failure> {
     let texts = read_sources(sources)?;
     let session = Arc::new(Session::open(settings).await?);
@@ -227,7 +231,14 @@ async fn draw(
     for script in &scripts {
         results.extend(shell.collect(script).await?);
     }
-    match shell.say(&render::picture(&results, size)?) {
+    if let Some(target) = target {
+        target.write(&results, drawing)?;
+        if !options.quiet {
+            note(&format!("'{}' is written", target.path.display()));
+        }
+        return Ok(Ended::Well);
+    }
+    match shell.say(&render::picture(&results, drawing)?) {
         Ok(()) | Err(PrintError::ReaderLeft) => Ok(Ended::Well),
         Err(PrintError::Failed(failure)) => Err(failure),
     }

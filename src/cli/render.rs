@@ -1,64 +1,196 @@
-//! Pictures in the terminal: how much room and how many colours there are. What is drawn is `crate::render`'s affair.
+//! Pictures, in the terminal and in files: how much room and how many colours there are, what the options ask for, and
+//! what a plan says of its rows. What is drawn is `crate::render`'s affair.
 
-use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
-use datafusion::arrow::array::RecordBatch;
 use terminal_size::{Height, Width};
 
+use super::arguments::{self, Drawing, Intensity};
 use super::error::Failure;
-use crate::render::{ColorDepth, Options};
+use super::output::{PrintError, Replacement};
+use crate::render::{
+    ColorDepth, Frame, Options, Origin, OriginKind, Paper, RenderError, Rows, Scale, Screen, Selection, Theme,
+};
+use crate::sql::exec::Call;
 
 /// Columns and rows of a picture where nothing tells how large the terminal is.
-const FALLBACK: (u16, u16) = (100, 30);
+const FALLBACK: (u32, u32) = (100, 30);
 
 /// Rows of a terminal that stay free for the prompt and the command above the picture.
-const FREE_ROWS: u16 = 2;
+const FREE_ROWS: u32 = 2;
 
-/// Draws results to text. `size` is columns and rows; None is the terminal's.
+/// Draws results for the terminal, or whoever reads standard output.
 ///
 /// # Errors
 /// The results have no columns that a picture can show.
-pub(crate) fn picture(results: &[Vec<RecordBatch>], size: Option<(u16, u16)>) -> Result<String, Failure> {
+pub(crate) fn picture(results: &[Rows], drawing: &Drawing) -> Result<String, Failure> {
     let color = colors(io::stdout().is_terminal(), |name| std::env::var(name).ok());
-    drawn(results, size.unwrap_or_else(room), color)
+    text(results, drawing, drawing.size.unwrap_or_else(room), color)
 }
 
-fn drawn(results: &[Vec<RecordBatch>], (width, height): (u16, u16), color: ColorDepth) -> Result<String, Failure> {
-    let options = Options { width, height, color, ..Options::default() };
-    let mut picture = crate::render::draw(results, &options).map_err(|error| Failure::new(error.to_string()))?;
-    if !picture.ends_with('\n') {
-        picture.push('\n');
-    }
-    Ok(picture)
+fn text(results: &[Rows], drawing: &Drawing, size: (u32, u32), color: ColorDepth) -> Result<String, Failure> {
+    // The back end takes no more than it can use.
+    let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+    let screen = Screen { width: side(size.0), height: side(size.1), color };
+    let frame = Frame::try_from_results(results, &drawing.selection()).map_err(refused)?;
+    crate::render::to_text(&frame, &drawing.options(), screen).map_err(refused)
 }
 
-/// Draws results to a text file: `.txt` in letters, `.ans` with the colours of a terminal.
-///
-/// # Errors
-/// Another ending, the results have no columns that a picture can show, or the file cannot be written.
-pub(crate) fn to_file(results: &[Vec<RecordBatch>], path: &Path, size: Option<(u16, u16)>) -> Result<(), Failure> {
-    let color = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("txt") => ColorDepth::None,
-        Some("ans") => ColorDepth::TrueColor,
-        _ => {
-            let path = path.display();
-            return Err(Failure::new(format!("a picture's file must end in .txt or .ans, was '{path}'")));
+fn refused(error: RenderError) -> Failure {
+    Failure::new(error.to_string())
+}
+
+impl Drawing {
+    fn options(&self) -> Options {
+        let default = Options::default();
+        Options {
+            title: self.title.clone(),
+            threshold: self.threshold.unwrap_or(default.threshold),
+            scale: self.intensity.map_or(default.scale, |intensity| match intensity {
+                Intensity::Linear => Scale::Linear,
+                Intensity::Sqrt => Scale::Sqrt,
+                Intensity::Log => Scale::Log,
+            }),
+            prices: self.prices,
+            theme: match self.theme {
+                Some(arguments::Paper::Light) => Theme::Light,
+                Some(arguments::Paper::Dark) | None => Theme::Dark,
+            },
         }
-    };
-    let picture = drawn(results, size.unwrap_or(FALLBACK), color)?;
-    std::fs::write(path, picture).map_err(|error| Failure::new(format!("cannot write '{}': {error}", path.display())))
+    }
+
+    fn selection(&self) -> Selection {
+        Selection { range: self.range }
+    }
+
+    fn paper(&self) -> Paper {
+        let default = Paper::default();
+        let (width, height) = self.size.unwrap_or((default.width, default.height));
+        Paper { width, height, ratio: self.pixel_ratio.unwrap_or(default.ratio) }
+    }
 }
 
-fn room() -> (u16, u16) {
+/// A file to draw to.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Png,
+    Svg,
+    Html,
+    Text(ColorDepth),
+}
+
+/// The endings that a picture's file may have.
+const ENDINGS: &str = ".png, .svg, .html, .txt or .ans (text with a terminal's colours)";
+
+impl Target {
+    /// Decides by its ending what a file will hold.
+    ///
+    /// # Errors
+    /// Another ending, or an option that the kind of file does not have.
+    pub(crate) fn of(path: &Path, drawing: &Drawing) -> Result<Self, String> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+        let kind = match ending.as_deref() {
+            Some("png") => Kind::Png,
+            Some("svg") => Kind::Svg,
+            Some("html" | "htm") => Kind::Html,
+            Some("txt") => Kind::Text(ColorDepth::None),
+            Some("ans") => Kind::Text(ColorDepth::TrueColor),
+            _ => return Err(format!("a picture's file must end in {ENDINGS}, was '{}'", path.display())),
+        };
+        let unused = match kind {
+            Kind::Html if drawing.size.is_some() => Some(("--size", "a page fills its window")),
+            Kind::Html if drawing.pixel_ratio.is_some() => Some(("--pixel-ratio", "a page follows its screen")),
+            Kind::Text(_) if drawing.pixel_ratio.is_some() => Some(("--pixel-ratio", "text has no pixels")),
+            Kind::Text(_) if drawing.theme.is_some() => Some(("--theme", "text has the colours of its terminal")),
+            _ => None,
+        };
+        match unused {
+            Some((option, why)) => Err(format!("{option} does not go with '{}': {why}", path.display())),
+            None => Ok(Self { path: path.to_owned(), kind }),
+        }
+    }
+
+    /// Draws results to the file, as a whole or not at all.
+    ///
+    /// # Errors
+    /// The results have no columns that a picture can show, or the file cannot be written.
+    pub(crate) fn write(&self, results: &[Rows], drawing: &Drawing) -> Result<(), Failure> {
+        let bytes = self.bytes(results, drawing)?;
+        let failed = |error: io::Error| Failure::new(format!("cannot write '{}': {error}", self.path.display()));
+        let mut file = Replacement::create(&self.path).map_err(failed)?;
+        file.write_all(&bytes).map_err(failed)?;
+        file.put_in_place().map_err(|error| match error {
+            PrintError::Failed(failure) => failure,
+            PrintError::ReaderLeft => failed(io::Error::from(io::ErrorKind::BrokenPipe)),
+        })
+    }
+
+    fn bytes(&self, results: &[Rows], drawing: &Drawing) -> Result<Vec<u8>, Failure> {
+        let options = drawing.options();
+        let selection = drawing.selection();
+        let frame = || Frame::try_from_results(results, &selection).map_err(refused);
+        match self.kind {
+            Kind::Png => crate::render::to_png(&frame()?, &options, drawing.paper()).map_err(refused),
+            Kind::Svg => {
+                crate::render::to_svg(&frame()?, &options, drawing.paper()).map(String::into_bytes).map_err(refused)
+            }
+            Kind::Html => {
+                let frames = Frame::all_from_results(results, &selection).map_err(refused)?;
+                crate::render::to_html(&frames, &options).map(String::into_bytes).map_err(refused)
+            }
+            Kind::Text(color) => {
+                text(results, drawing, drawing.size.unwrap_or(FALLBACK), color).map(String::into_bytes)
+            }
+        }
+    }
+}
+
+/// Functions whose rows are estimates of what stands.
+const ESTIMATING: [&str; 4] = ["liq_levels", "liq_flows", "liq_heatmap", "liq_map"];
+/// Functions that say something of the book itself, other than where and when it is looked at.
+const NOT_SHOWN: [&str; 6] = ["model", "at", "by", "on", "on_bad_rows", "by_leverage"];
+
+/// What the calls of table functions in a plan say of its rows.
+pub(crate) fn origin(calls: &[Call]) -> Origin {
+    let estimating = calls.iter().find(|call| ESTIMATING.contains(&call.function));
+    let is_given = calls.iter().any(|call| matches!(call.function, "liq_bucket" | "liq_price_tiered"));
+    let kind = match (estimating, is_given) {
+        (Some(_), _) => OriginKind::Estimated,
+        (None, true) => OriginKind::RealPositions,
+        (None, false) => OriginKind::Unknown,
+    };
+    let setting = |call: &Call, name: &str| {
+        call.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    };
+    let mut parameters: Vec<(String, String)> = Vec::new();
+    for (name, value) in calls.iter().flat_map(|call| &call.given) {
+        if !NOT_SHOWN.contains(name) && !parameters.iter().any(|(known, was)| known == name && was == value) {
+            parameters.push(((*name).to_owned(), value.clone()));
+        }
+    }
+    let coverage = estimating.and_then(|call| match setting(call, "scale")?.as_str() {
+        "expected" => Some(format!("expected: the book × {}", setting(call, "coverage")?)),
+        _ => Some("book: as if everybody stayed".to_owned()),
+    });
+    Origin { kind, model: calls.iter().find_map(|call| setting(call, "model")), parameters, coverage }
+}
+
+fn room() -> (u32, u32) {
     if io::stdout().is_terminal()
         && let Some((Width(columns), Height(rows))) = terminal_size::terminal_size()
         && columns > 0
     {
-        return (columns, rows.saturating_sub(FREE_ROWS).max(1));
+        return (u32::from(columns), u32::from(rows).saturating_sub(FREE_ROWS).max(1));
     }
     let side =
-        |name| std::env::var(name).ok().and_then(|text| text.trim().parse::<u16>().ok()).filter(|side| *side > 0);
+        |name| std::env::var(name).ok().and_then(|text| text.trim().parse::<u32>().ok()).filter(|side| *side > 0);
     (side("COLUMNS").unwrap_or(FALLBACK.0), side("LINES").unwrap_or(FALLBACK.1))
 }
 
@@ -81,6 +213,49 @@ fn colors(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> Color
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn call(function: &'static str, given: &[(&'static str, &str)], settings: &[(&'static str, &str)]) -> Call {
+        let owned = |pairs: &[(&'static str, &str)]| {
+            pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect::<Vec<_>>()
+        };
+        Call { function, given: owned(given), settings: owned(settings) }
+    }
+
+    #[test]
+    fn an_estimate_says_so_and_what_was_set() {
+        let heatmap = call(
+            "liq_heatmap",
+            &[("step", "1h"), ("model", "zones"), ("max_distance", "0.1")],
+            &[("model", "zones"), ("scale", "expected"), ("coverage", "0.091")],
+        );
+        let origin = origin(&[heatmap, call("liq_bars", &[("step", "1h"), ("on_bad_rows", "skip")], &[])]);
+        assert_eq!(origin.kind, OriginKind::Estimated);
+        assert_eq!(origin.parameters_label(), "model zones · step 1h · max_distance 0.1");
+        assert_eq!(origin.coverage.as_deref(), Some("expected: the book × 0.091"));
+    }
+
+    #[test]
+    fn positions_that_somebody_holds_are_no_estimate_unless_an_estimate_made_them() {
+        let bucket = call("liq_bucket", &[("price_step", "50")], &[]);
+        assert_eq!(origin(std::slice::from_ref(&bucket)).kind, OriginKind::RealPositions);
+        assert_eq!(origin(&[bucket, call("liq_levels", &[], &[])]).kind, OriginKind::Estimated);
+        assert_eq!(origin(&[]), Origin::default());
+    }
+
+    #[test]
+    fn the_ending_decides_and_options_that_do_nothing_are_refused() {
+        let drawing = Drawing::default();
+        for (name, kind) in [("a.png", Kind::Png), ("A.SVG", Kind::Svg), ("a.b.html", Kind::Html)] {
+            assert_eq!(Target::of(Path::new(name), &drawing).expect("a known ending").kind, kind);
+        }
+        for name in ["a.pdf", "png", "a", ".png"] {
+            let error = Target::of(Path::new(name), &drawing).expect_err("no known ending");
+            assert!(error.starts_with("a picture's file must end in .png, .svg, .html"), "{error}");
+        }
+        let sized = Drawing { size: Some((800, 600)), ..Drawing::default() };
+        let error = Target::of(Path::new("a.html"), &sized).expect_err("a page has no size");
+        assert_eq!(error, "--size does not go with 'a.html': a page fills its window");
+    }
 
     fn seen(is_terminal: bool, variables: &[(&str, &str)]) -> ColorDepth {
         colors(is_terminal, |name| {

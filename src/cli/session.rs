@@ -31,10 +31,13 @@ use super::error::{Diagnosis, Excerpt, Failure, Finding, nothing_found};
 use super::note;
 use super::output::{PrintError, Printed, Printer, Replacement};
 use super::progress::Progress;
+use super::render::origin;
 use super::script::{Script, Unparsed, mask};
 use super::storage;
 use super::tables::{Loaded, Root};
 use super::variables::{Scope, bind};
+use crate::render::Rows;
+use crate::sql::exec::{Call, calls};
 
 /// What shapes a session.
 #[derive(Debug, Clone)]
@@ -73,7 +76,13 @@ pub(crate) enum Done {
 /// A statement that was planned, and what it leads to.
 enum Planned {
     /// Rows, what shows how far they are, and the statement with its variables bound where a person may need a note.
-    Rows(SendableRecordBatchStream, Progress, Option<String>),
+    Rows {
+        rows: SendableRecordBatchStream,
+        progress: Progress,
+        bound: Option<String>,
+        /// The table functions that make the rows.
+        calls: Vec<Call>,
+    },
     Written(u64),
     Changed,
 }
@@ -141,10 +150,10 @@ impl Session {
         script: &Script,
         statement: &Unparsed,
         scope: &Scope,
-    ) -> Result<Option<Vec<RecordBatch>>, Failure> {
+    ) -> Result<Option<Rows>, Failure> {
         let collected = async {
             // The progress is shown until all rows are there.
-            let Planned::Rows(mut rows, _progress, _) = self.plan(statement, scope).await? else {
+            let Planned::Rows { mut rows, progress: _progress, calls, .. } = self.plan(statement, scope).await? else {
                 return Ok(None);
             };
             let mut batches = vec![RecordBatch::new_empty(rows.schema())];
@@ -157,7 +166,7 @@ impl Session {
             if batches.len() > 1 {
                 batches.remove(0);
             }
-            Ok(Some(batches))
+            Ok(Some(Rows { batches, origin: origin(&calls) }))
         };
         let collected: Result<_, Located> = collected.await;
         collected.map_err(|error| match self.placed(script, statement, error) {
@@ -169,7 +178,7 @@ impl Session {
     async fn print(&self, statement: &Unparsed, scope: &Scope, printer: &mut Printer) -> Result<Done, Located> {
         let start = Instant::now();
         Ok(match self.plan(statement, scope).await? {
-            Planned::Rows(rows, progress, bound) => {
+            Planned::Rows { rows, progress, bound, .. } => {
                 let secrets = self.secrets();
                 let rows = if printer.is_terminal() { gone_with_first_row(rows, &progress) } else { rows };
                 let printed = printer.print(rows, &secrets).await.map_err(Located::Printing)?;
@@ -199,7 +208,7 @@ impl Session {
         let bound = self.progress.then(|| parsed.to_string());
         let progress = Progress::start(self.progress);
         if lists_tables(&parsed) {
-            return Ok(Planned::Rows(self.listing()?, progress, None));
+            return Ok(Planned::Rows { rows: self.listing()?, progress, bound: None, calls: Vec::new() });
         }
         storage::prepare(&self.context, &mut parsed)?;
         select_all(&mut parsed);
@@ -245,6 +254,7 @@ impl Session {
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
         progress.watch(&plan);
+        let calls = calls(&plan);
         let mut rows = execute_stream(plan, task)?;
         if writes {
             let mut written = 0;
@@ -261,7 +271,7 @@ impl Session {
             }
             return Ok(Planned::Changed);
         }
-        Ok(Planned::Rows(rows, progress, bound))
+        Ok(Planned::Rows { rows, progress, bound, calls })
     }
 
     /// Gives an error its words and its place, and takes secrets out of it.

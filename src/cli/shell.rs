@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use clap::ValueEnum;
-use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::array::AsArray;
 use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::keywords::Keyword;
 
+use super::arguments::{Drawing, Plot};
 use super::error::Failure;
 use super::output::{Format, Layout, PrintError, Printer};
 use super::pager::Screen;
@@ -26,6 +27,7 @@ use super::storage;
 use super::tables::Root;
 use super::variables::{Scope, Value, is_name};
 use super::{formats, help, note, read_script, render, summary};
+use crate::render::Rows;
 
 /// Rows of a table that the prompt shows. More would only push the question out of sight.
 const SHOWN_ROWS: usize = 1_000;
@@ -74,7 +76,11 @@ pub(crate) const COMMANDS: &[Declared] = &[
     declared("\\pager", "[on|off]", "page what is longer or wider than the terminal"),
     declared("\\timing", "[on|off]", "show times"),
     declared("\\o", "[file]", "write results to a file (format by its ending), or to the terminal again"),
-    declared("\\plot", "[file] [query;]", "draw the last result, or a query, here or to a text file"),
+    declared(
+        "\\plot",
+        "[options] [file] [query;]",
+        "draw the last result, or a query, here or to a .png, .svg, .html or text file; options as of render",
+    ),
     declared("\\explain", "[analyze] [query;]", "how the last query, or this one, is run"),
     declared("\\watch", "[seconds] [query;]", "run the last query or \\plot again and again until Ctrl-C"),
     declared("\\echo", "[text]", "write a line"),
@@ -95,7 +101,7 @@ pub(crate) enum Flow {
 #[derive(Debug, Clone)]
 enum Last {
     Query(Script),
-    Picture(Script),
+    Picture(Script, Drawing),
 }
 
 /// How a shell begins.
@@ -159,7 +165,7 @@ impl Shell {
 
     /// The statement of the last query, as it was written.
     pub(crate) fn last_text(&self) -> Option<String> {
-        let (Last::Query(script) | Last::Picture(script)) = self.last.as_ref()?;
+        let (Last::Query(script) | Last::Picture(script, _)) = self.last.as_ref()?;
         script.items.iter().find_map(|item| match item {
             Item::Statement(statement) => Some(statement.text()),
             Item::Command(_) => None,
@@ -212,14 +218,14 @@ impl Shell {
     ///
     /// # Errors
     /// With the place in the script.
-    pub(crate) async fn collect(&mut self, script: &Script) -> Result<Vec<Vec<RecordBatch>>, Failure> {
+    pub(crate) async fn collect(&mut self, script: &Script) -> Result<Vec<Rows>, Failure> {
         self.running.push(PathBuf::from(&script.name));
         let outcome = self.collect_items(script).await;
         self.running.pop();
         outcome
     }
 
-    async fn collect_items(&mut self, script: &Script) -> Result<Vec<Vec<RecordBatch>>, Failure> {
+    async fn collect_items(&mut self, script: &Script) -> Result<Vec<Rows>, Failure> {
         let mut results = Vec::new();
         for item in &script.items {
             match item {
@@ -530,24 +536,31 @@ impl Shell {
     fn subject(&self, script: &Script, command: &Command) -> Result<Script, PrintError> {
         match (&command.statement, &self.last) {
             (Some(statement), _) => Ok(script.only(statement)),
-            (None, Some(Last::Query(last) | Last::Picture(last))) => Ok(last.clone()),
+            (None, Some(Last::Query(last) | Last::Picture(last, _))) => Ok(last.clone()),
             (None, None) => Err(failed(format!("{}: there is no query yet", command.name))),
         }
     }
 
     /// Runs the query again instead of keeping its rows: a result can be larger than memory.
     async fn plot(&mut self, script: &Script, command: &Command) -> Result<(), PrintError> {
+        let Plot { drawing, file: path } = Plot::read(words(&command.argument)).map_err(failed)?;
+        let path = path.map(|path| file(&path));
+        // Before the query: what cannot be drawn need not be computed.
+        let target = path.as_deref().map(|path| render::Target::of(path, &drawing)).transpose();
+        let target = target.map_err(|message| failed(format!("\\plot: {message}")))?;
         let subject = self.subject(script, command)?;
         let results = self.collect(&subject).await.map_err(PrintError::Failed)?;
-        let path = file(&command.argument);
-        if path.as_os_str().is_empty() {
-            let picture = render::picture(&results, None).map_err(PrintError::Failed)?;
-            self.file.as_mut().map_or(&mut self.output, |(_, file)| file).write_picture(&picture)?;
-        } else {
-            render::to_file(&results, &path, None).map_err(PrintError::Failed)?;
-            self.tell(&format!("'{}' is written", path.display()))?;
+        match &target {
+            None => {
+                let picture = render::picture(&results, &drawing).map_err(PrintError::Failed)?;
+                self.file.as_mut().map_or(&mut self.output, |(_, file)| file).write_picture(&picture)?;
+            }
+            Some(target) => {
+                target.write(&results, &drawing).map_err(PrintError::Failed)?;
+                self.tell(&format!("'{}' is written", target.path.display()))?;
+            }
         }
-        self.last = Some(Last::Picture(subject));
+        self.last = Some(Last::Picture(subject, drawing));
         Ok(())
     }
 
@@ -567,7 +580,8 @@ impl Shell {
             }
         }
         let mut text = String::new();
-        for batch in self.collect(&subject).await.map_err(PrintError::Failed)?.iter().flatten() {
+        let results = self.collect(&subject).await.map_err(PrintError::Failed)?;
+        for batch in results.iter().flat_map(|result| &result.batches) {
             let column = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
             let (Some(kinds), Some(plans)) = (column("plan_type"), column("plan")) else { continue };
             for (kind, plan) in kinds.iter().zip(plans) {
@@ -590,16 +604,25 @@ impl Shell {
         if self.file.as_ref().is_some_and(|(_, file)| file.holds_one_result()) {
             return Err(failed("\\watch: the file of \\o holds one result: \\o alone writes to the terminal again"));
         }
-        let draws = matches!((&command.statement, &self.last), (None, Some(Last::Picture(_))));
+        let drawing = match (&command.statement, &self.last) {
+            (None, Some(Last::Picture(_, drawing))) => Some(drawing.clone()),
+            _ => None,
+        };
         let subject = self.subject(script, command)?;
         let clears = Screen::of_terminal().is_some() && self.file.is_none();
         let pages = std::mem::take(&mut self.output.pages);
-        let outcome = self.repeat(&subject, draws, clears, seconds).await;
+        let outcome = self.repeat(&subject, drawing.as_ref(), clears, seconds).await;
         self.output.pages = pages;
         outcome
     }
 
-    async fn repeat(&mut self, subject: &Script, draws: bool, clears: bool, seconds: f64) -> Result<(), PrintError> {
+    async fn repeat(
+        &mut self,
+        subject: &Script,
+        drawing: Option<&Drawing>,
+        clears: bool,
+        seconds: f64,
+    ) -> Result<(), PrintError> {
         let mut looked = Instant::now();
         loop {
             // Files that appeared since are found by the query itself; this finds whole tables.
@@ -611,9 +634,9 @@ impl Shell {
             }
             let time = Utc::now().format("%Y-%m-%d %H:%M:%S UTC");
             let header = format!("{time}, every {seconds} s, Ctrl-C ends\n");
-            if draws {
+            if let Some(drawing) = drawing {
                 let results = self.collect(subject).await.map_err(PrintError::Failed)?;
-                let picture = render::picture(&results, None).map_err(PrintError::Failed)?;
+                let picture = render::picture(&results, drawing).map_err(PrintError::Failed)?;
                 self.say(&format!("{}{picture}{header}", if clears { CLEAR } else { "" }))?;
             } else {
                 self.say(&format!("{}{header}", if clears { CLEAR } else { "" }))?;
@@ -661,6 +684,29 @@ fn switched(command: &str, argument: &str, now: bool) -> Result<bool, PrintError
 /// The file that an argument names.
 fn file(argument: &str) -> PathBuf {
     PathBuf::from(storage::home_expanded(unquoted(argument)).into_owned())
+}
+
+/// The words of an argument; quotes hold a word with spaces together.
+fn words(argument: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote = None;
+    for character in argument.chars() {
+        match (quote, character) {
+            (None, '\'' | '"') => quote = Some(character),
+            (Some(open), _) if character == open => quote = None,
+            (None, _) if character.is_whitespace() => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            _ => word.push(character),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
 }
 
 /// An argument without the quotes that a name with spaces may have.

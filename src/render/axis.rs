@@ -85,6 +85,29 @@ pub(super) fn usd(value: f64) -> String {
     format!("{sign}${scaled:.decimals$}{}", UNITS[unit])
 }
 
+/// A fraction in per cent, with three digits at most: `3.1 %`, `0.01 %`.
+pub(super) fn percent(fraction: f64) -> String {
+    format!("{} %", number(fraction * 100.0))
+}
+
+/// A fraction in per cent with its sign: `+3.1 %`.
+pub(super) fn signed_percent(fraction: f64) -> String {
+    let sign = if fraction > 0.0 { "+" } else { "" };
+    format!("{sign}{}", percent(fraction))
+}
+
+/// A plain number with about three digits: `0.839`, `12.5`, `1,234`.
+pub(super) fn number(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return "0".to_owned();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    let decimals = usize::try_from(2 - magnitude).unwrap_or(0).min(9);
+    let text = decimal(value, decimals);
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
 /// A count with separated thousands.
 pub(super) fn count(value: usize) -> String {
     decimal(value as f64, 0)
@@ -200,6 +223,34 @@ pub(super) fn time_labels(first: i64, end: i64, width: usize) -> Vec<TimeLabel> 
     if text.len() <= width { vec![TimeLabel { tick: 0, start: 0, text }] } else { Vec::new() }
 }
 
+/// A label on a time axis that is finer than characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TimeTick {
+    pub(super) ms: i64,
+    pub(super) text: String,
+}
+
+/// The labels of [`time_labels`] with the instants they name, for an axis that has room for `width` characters.
+pub(super) fn time_ticks(first: i64, end: i64, width: usize) -> Vec<TimeTick> {
+    let labels = time_labels(first, end, width);
+    let names_first = |label: &TimeLabel| TimeTick { ms: first, text: label.text.clone() };
+    for step in TICK_STEPS {
+        // Only the step of the labels has as many ticks; listing those of much finer ones would take time for nothing.
+        let step_ms = match step {
+            TickStep::Milliseconds(ms) => ms,
+            TickStep::Months(months) => i64::from(months) * 28 * DAY,
+        };
+        if labels.is_empty() || (end - first) / step_ms > labels.len() as i64 + 1 {
+            continue;
+        }
+        let instants = ticks(first, end, step);
+        if labels_at(instants.clone(), first, end, width, step) == labels {
+            return instants.into_iter().zip(labels).map(|(ms, label)| TimeTick { ms, text: label.text }).collect();
+        }
+    }
+    labels.iter().take(1).map(names_first).collect()
+}
+
 fn ticks(first: i64, end: i64, step: TickStep) -> Vec<i64> {
     match step {
         TickStep::Milliseconds(step) => {
@@ -301,6 +352,13 @@ mod tests {
         assert_eq!(usd(2_000_000_000.0), "$2B");
         assert_eq!(price_decimals(97_432.0), 1);
         assert_eq!(price_decimals(0.000_012), 10);
+        assert_eq!(number(0.8391), "0.839");
+        assert_eq!(number(0.5), "0.5");
+        assert_eq!(number(1234.6), "1,235");
+        assert_eq!(number(-0.0), "0");
+        assert_eq!(percent(0.0001), "0.01 %");
+        assert_eq!(signed_percent(0.0312), "+3.12 %");
+        assert_eq!(signed_percent(-0.5), "-50 %");
     }
 
     #[test]
@@ -321,6 +379,16 @@ mod tests {
     fn an_axis_without_midnight_still_names_the_date() {
         let labels = time_labels(START + HOUR, START + 7 * HOUR, 60);
         assert_eq!(labels[0].text, "Feb 10 02:00");
+    }
+
+    #[test]
+    fn ticks_are_the_instants_of_the_labels() {
+        let ticks = time_ticks(START, START + 35 * DAY, 70);
+        let labels = time_labels(START, START + 35 * DAY, 70);
+        assert_eq!(ticks.len(), labels.len());
+        assert_eq!((ticks[0].ms, ticks[0].text.as_str()), (START + 6 * DAY, "Feb 16"));
+        assert_eq!(time_ticks(START + 1, START + 2, 40)[0].ms, START + 1);
+        assert!(time_ticks(START, START, 40).is_empty());
     }
 
     #[test]

@@ -30,10 +30,10 @@ impl ColorDepth {
 /// How notional becomes colour between the threshold and the brightest cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scale {
-    /// In proportion: only the very largest levels leave the purple.
-    Linear,
-    /// Square root.
+    /// In proportion: purple few, green more, yellow most.
     #[default]
+    Linear,
+    /// Square root: brighter, for books with a few giants.
     Sqrt,
     /// Logarithm: each doubling is the same step; small levels are almost as bright as large ones.
     Log,
@@ -149,7 +149,7 @@ impl ColorScale {
 }
 
 /// A logarithm needs a smallest value: this share of the range counts as the first step.
-const LOG_SPAN: f64 = 100.0;
+pub(super) const LOG_SPAN: f64 = 100.0;
 
 /// Purple for few, green for more, yellow for most.
 pub(super) fn viridis(position: f64) -> Rgb {

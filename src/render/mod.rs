@@ -1,106 +1,258 @@
-//! Pictures of liquidation heatmaps and maps: rows of query results in, a picture out.
+//! Pictures of liquidation heatmaps, maps and what belongs to them: rows of query results in, a picture out.
 //!
 //! ```text
-//! rows (record batches) ──► Frame ──► back end (terminal) ──► text
-//!        columns by name     axes, grid, price     colours, characters
+//! record batches ──► rows ──► Frame ──┬─► terminal ──► text with colours
+//!                columns by name      ├─► scene ──┬─► svg
+//!                                     │ (shapes)  └─► png
+//!                                     └─► html ──► one page, drawn by its own script
 //! ```
 //!
-//! [`Frame`] knows rows and no pictures: it finds the columns, checks them, and lays the cells out on a time and a
-//! price axis. A back end knows frames and no rows. Neither knows SQL, reads a file, asks for the time or looks at the
-//! environment: the caller states the size and the colours in [`Options`] and prints what comes back.
+//! `rows` finds the columns, checks them, and lays the cells out on a time and a price axis. A [`Frame`] knows no rows
+//! and no pixels, a back end knows frames and no rows. None knows SQL, reads a file, asks for the time or looks at the
+//! environment: the caller states the size and the colours and writes what comes back.
 //!
-//! The invariant: the same rows and options give the same text, whatever the size of the batches. Where many cells of a
-//! heatmap share one character the largest is drawn: a mean would wash out the thin levels that matter most.
-//!
-//! A heatmap is an estimate unless it was made from real positions; the title says `estimated` unless
-//! [`Options::title`] replaces it.
+//! The invariant: the same rows and options give the same bytes, whatever the size of the batches. Where many cells of a
+//! heatmap share one character or pixel the largest is drawn: a mean would wash out the thin levels that matter most.
 
 mod axis;
-mod canvas;
 mod color;
-mod columns;
 mod frame;
+mod html;
+mod png;
 mod raster;
+mod rows;
+mod scene;
+mod svg;
 mod terminal;
+mod view;
 
 use std::fmt;
 
 use arrow::error::ArrowError;
 
 pub use color::{ColorDepth, Scale};
-pub use frame::{Candle, Frame, Heatmap, Map, MapRow, PriceAxis, TimeAxis};
-pub use terminal::draw;
+pub use frame::{
+    Band, Candle, Chart, ChartX, Frame, Heatmap, Layer, LayeredBy, Map, MapRow, Origin, OriginKind, Panel, Point, Pool,
+    PoolSide, PriceAxis, Series, SeriesMark, Sides, TimeAxis, Tone, Unit,
+};
+pub use rows::{Rows, Selection, TimeRange};
 
 /// The smallest picture, in characters: below this the axes leave no room for the cells.
 pub const SMALLEST_WIDTH: u16 = 40;
 /// The smallest picture, in lines.
 pub const SMALLEST_HEIGHT: u16 = 12;
 
-/// The largest picture in either direction: no terminal has more, and a mistaken size must not take all memory.
+/// The smallest picture in a file, in units of the layout.
+pub const SMALLEST_PAPER: (u32, u32) = (320, 240);
+/// A mistaken size must not take all memory.
+const MOST_PIXELS: f64 = 1.0e8;
+
+/// The largest picture in a terminal in either direction: no terminal has more, and a mistaken size must not take all memory.
 const LARGEST: u16 = 1_000;
 
-/// How a picture is to look.
+/// How a picture is to look, whatever it is drawn with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Characters in a line; of more than 1,000 so many are used.
-    pub width: u16,
-    /// Lines, at most 1,000, of the whole picture, title and footer included. A caller that draws above a prompt leaves a line for it.
-    pub height: u16,
-    /// Colours the terminal understands.
-    pub color: ColorDepth,
     /// Replaces the title made from the rows.
     pub title: Option<String>,
     /// Hides cells below this share of the mean non-zero cell; 0 hides nothing. Must be finite and not negative.
     pub threshold: f64,
     /// How notional becomes colour.
     pub scale: Scale,
-    /// Draws only the prices between these two. `None` draws all, without the outer rows in which nothing is visible.
-    pub prices: Option<(f64, f64)>,
+    /// Draws only these prices. `None` draws all, without the outer rows in which nothing is visible.
+    pub prices: Option<Prices>,
+    /// Light or dark paper; a terminal has its own.
+    pub theme: Theme,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            width: 80,
-            height: 24,
-            color: ColorDepth::TrueColor,
-            title: None,
-            threshold: 0.85,
-            scale: Scale::default(),
-            prices: None,
-        }
+        Self { title: None, threshold: 0.85, scale: Scale::default(), prices: None, theme: Theme::default() }
     }
 }
 
-impl Options {
+/// The prices of a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Prices {
+    /// The lower and the upper one.
+    Between(f64, f64),
+    /// This share of the current price below it and above it: 0.1 is ten per cent.
+    Around(f64),
+}
+
+/// The paper of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Theme {
+    /// Light text on dark paper, as traders' screens are.
+    #[default]
+    Dark,
+    /// Dark text on white paper.
+    Light,
+}
+
+/// The room of a picture in a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screen {
+    /// Characters in a line; of more than 1,000 so many are used.
+    pub width: u16,
+    /// Lines, at most 1,000, of the whole picture, title and footer included. A caller that draws above a prompt leaves a line for it.
+    pub height: u16,
+    /// Colours the terminal understands.
+    pub color: ColorDepth,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self { width: 80, height: 24, color: ColorDepth::TrueColor }
+    }
+}
+
+impl Screen {
     /// Characters and lines to draw in.
     fn size(&self) -> (usize, usize) {
         (usize::from(self.width.min(LARGEST)), usize::from(self.height.min(LARGEST)))
     }
+}
 
+/// The size of a picture in a file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Paper {
+    /// Width in units of the layout: pixels at a ratio of 1.
+    pub width: u32,
+    /// Height in the same units.
+    pub height: u32,
+    /// Pixels per unit: 2 for screens of twice the density. Text and lines keep their size in relation to the picture.
+    pub ratio: f64,
+}
+
+impl Default for Paper {
+    fn default() -> Self {
+        Self { width: 1_600, height: 900, ratio: 1.0 }
+    }
+}
+
+impl Options {
     /// Checks the options that have a range.
     fn validate(&self) -> Result<(), RenderError> {
-        if self.width < SMALLEST_WIDTH || self.height < SMALLEST_HEIGHT {
-            return Err(RenderError::TooSmall { width: self.width, height: self.height });
-        }
+        let refused = |option, allowed, was| Err(RenderError::InvalidOption { option, allowed, was });
         if !self.threshold.is_finite() || self.threshold < 0.0 {
-            return Err(RenderError::InvalidOption {
-                option: "threshold",
-                allowed: "a number of at least 0",
-                was: self.threshold.to_string(),
-            });
+            return refused("threshold", "a number of at least 0", self.threshold.to_string());
         }
-        if let Some((low, high)) = self.prices
-            && !(low >= 0.0 && high <= frame::LARGEST_PRICE && low < high)
-        {
-            return Err(RenderError::InvalidOption {
-                option: "prices",
-                allowed: "two prices, the lower one first",
-                was: format!("{low} to {high}"),
+        match self.prices {
+            Some(Prices::Between(low, high)) if !(low >= 0.0 && high <= rows::LARGEST_PRICE && low < high) => {
+                refused("prices", "two prices, the lower one first", format!("{low} to {high}"))
+            }
+            Some(Prices::Around(share)) if !(share > 0.0 && share <= 100.0) => {
+                refused("prices", "a share of the price above 0", axis::percent(share))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Screen {
+    fn validate(&self) -> Result<(), RenderError> {
+        if self.width < SMALLEST_WIDTH || self.height < SMALLEST_HEIGHT {
+            return Err(RenderError::TooSmall {
+                smallest: (u32::from(SMALLEST_WIDTH), u32::from(SMALLEST_HEIGHT)),
+                was: (u32::from(self.width), u32::from(self.height)),
             });
         }
         Ok(())
     }
+}
+
+impl Paper {
+    fn validate(&self) -> Result<(), RenderError> {
+        if self.width < SMALLEST_PAPER.0 || self.height < SMALLEST_PAPER.1 {
+            return Err(RenderError::TooSmall { smallest: SMALLEST_PAPER, was: (self.width, self.height) });
+        }
+        let pixels = f64::from(self.width) * f64::from(self.height) * self.ratio * self.ratio;
+        if !(0.5..=8.0).contains(&self.ratio) {
+            let (allowed, was) = ("a number from 0.5 to 8", self.ratio.to_string());
+            return Err(RenderError::InvalidOption { option: "pixel-ratio", allowed, was });
+        }
+        if pixels > MOST_PIXELS {
+            return Err(RenderError::InvalidOption {
+                option: "size",
+                allowed: "a picture of at most 100 million pixels",
+                was: format!("{}x{} at a pixel ratio of {}", self.width, self.height, self.ratio),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Draws for a terminal.
+///
+/// Returns at most [`Screen::height`] lines of at most [`Screen::width`] characters, each ended by a line break. It is a
+/// pure function: the caller finds out the size of the terminal and its colours, and prints.
+///
+/// # Errors
+///
+/// [`RenderError::TooSmall`], [`RenderError::InvalidOption`], or [`RenderError::Empty`] if nothing stands at the prices
+/// asked for.
+///
+/// # Example
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+/// use liqsql::render::{ColorDepth, Frame, Options, Rows, Screen, Selection, to_text};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let heatmap = RecordBatch::try_from_iter([
+///     ("ts", Arc::new(TimestampMillisecondArray::from(vec![0, 0])) as ArrayRef),
+///     ("price_low", Arc::new(Float64Array::from(vec![95.0, 104.0]))),
+///     ("price_high", Arc::new(Float64Array::from(vec![96.0, 105.0]))),
+///     ("side", Arc::new(StringArray::from(vec!["long", "short"]))),
+///     ("notional_usd", Arc::new(Float64Array::from(vec![1.0e6, 2.0e6]))),
+///     ("price", Arc::new(Float64Array::from(vec![100.0, 100.0]))),
+/// ])?;
+/// let frame = Frame::try_from_results(&[Rows::from(vec![heatmap])], &Selection::default())?;
+/// let picture = to_text(&frame, &Options::default(), Screen { color: ColorDepth::None, ..Screen::default() })?;
+/// assert!(picture.starts_with("liquidation heatmap · 1970-01-01 00:00 UTC"));
+/// # Ok(())
+/// # }
+/// ```
+pub fn to_text(frame: &Frame, options: &Options, screen: Screen) -> Result<String, RenderError> {
+    options.validate()?;
+    screen.validate()?;
+    terminal::draw(frame, options, screen)
+}
+
+/// Draws as the bytes of a PNG file.
+///
+/// # Errors
+///
+/// As [`to_text`].
+pub fn to_png(frame: &Frame, options: &Options, paper: Paper) -> Result<Vec<u8>, RenderError> {
+    options.validate()?;
+    paper.validate()?;
+    png::encode(&scene::draw(frame, options, paper)?, paper)
+}
+
+/// Draws as the text of an SVG file: one picture without fonts, scripts or links. The ratio of `paper` says how fine the
+/// grid of a heatmap in it is; lines and text have no pixels.
+///
+/// # Errors
+///
+/// As [`to_text`].
+pub fn to_svg(frame: &Frame, options: &Options, paper: Paper) -> Result<String, RenderError> {
+    options.validate()?;
+    paper.validate()?;
+    svg::encode(&scene::draw(frame, options, paper)?, paper)
+}
+
+/// Draws as one HTML page that needs nothing else: no network, no fonts, no library. Several frames stand below each
+/// other; heatmaps (or maps) that differ in symbol, model or exchanges share one place and are chosen there.
+///
+/// # Errors
+///
+/// As [`to_text`], and [`RenderError::Empty`] without a frame.
+pub fn to_html(frames: &[Frame], options: &Options) -> Result<String, RenderError> {
+    options.validate()?;
+    html::page(frames, options)
 }
 
 /// Why there is no picture.
@@ -142,6 +294,23 @@ pub enum RenderError {
         /// Those found, sorted.
         symbols: Vec<String>,
     },
+    /// One picture shows one model.
+    SeveralModels {
+        /// Those found, sorted.
+        models: Vec<String>,
+    },
+    /// A legend has a limit.
+    TooManyLines {
+        /// How many there would be.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A page has a limit.
+    TooManyPictures {
+        /// How many there would be.
+        count: usize,
+    },
     /// A map shows one instant.
     SeveralInstants {
         /// How many there are.
@@ -164,10 +333,10 @@ pub enum RenderError {
     },
     /// No picture fits in this size.
     TooSmall {
-        /// Characters in a line.
-        width: u16,
-        /// Lines.
-        height: u16,
+        /// The least width and height.
+        smallest: (u32, u32),
+        /// Those asked for.
+        was: (u32, u32),
     },
     /// An option is out of its range.
     InvalidOption {
@@ -188,7 +357,7 @@ impl fmt::Display for RenderError {
             Self::Empty { reason } => write!(f, "render: nothing to draw: {reason}"),
             Self::MissingColumns { missing, found } => write!(
                 f,
-                "render: no result is a heatmap or a map: {} {} missing, columns found: {}",
+                "render: no result is a heatmap, a map or a series: {} {} missing, columns found: {}",
                 quoted(missing),
                 if missing.len() == 1 { "is" } else { "are" },
                 found.join(", "),
@@ -201,9 +370,25 @@ impl fmt::Display for RenderError {
             }
             Self::SeveralSymbols { symbols } => write!(
                 f,
-                "render: a picture shows one symbol, found {}: {}; filter with WHERE symbol = '…'",
+                "render: a picture shows one symbol, found {}: {}; filter with WHERE symbol = '…', or draw an .html page, which \
+                 lets you choose",
                 symbols.len(),
                 symbols.join(", "),
+            ),
+            Self::SeveralModels { models } => write!(
+                f,
+                "render: a picture shows one model, found {}: {}; filter with WHERE model = '…', or draw an .html page, \
+                 which lets you choose",
+                models.len(),
+                models.join(", "),
+            ),
+            Self::TooManyLines { count, most } => {
+                write!(f, "render: a panel holds at most {most} lines, found {count}; filter with WHERE")
+            }
+            Self::TooManyPictures { count } => write!(
+                f,
+                "render: a page holds at most {} combinations of symbol, model and exchange, found {count}; filter with WHERE",
+                rows::MOST_PICTURES,
             ),
             Self::SeveralInstants { count, first, last } => write!(
                 f,
@@ -213,11 +398,12 @@ impl fmt::Display for RenderError {
                 f,
                 "render: the picture would have {columns} time buckets of {time_step} × {rows} prices of {price_step}, \
                  more than {} cells; use a larger 'step' or 'price_step', or filter 'ts' or the prices",
-                frame::MOST_CELLS,
+                rows::MOST_CELLS,
             ),
-            Self::TooSmall { width, height } => write!(
+            Self::TooSmall { smallest, was } => write!(
                 f,
-                "render: terminal too small: at least {SMALLEST_WIDTH}x{SMALLEST_HEIGHT}, was {width}x{height}",
+                "render: too small for a picture: at least {}x{}, was {}x{}",
+                smallest.0, smallest.1, was.0, was.1,
             ),
             Self::InvalidOption { option, allowed, was } => {
                 write!(f, "render: '{option}' must be {allowed}, was {was}")

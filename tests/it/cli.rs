@@ -345,10 +345,11 @@ fn secrets_stay_out_of_messages() {
 }
 
 #[test]
-fn pictures_to_files_are_refused_for_now() {
-    let message = refused(2, &["render", "-c", "SELECT 1", "-o", "x.png"]);
-    assert!(message.starts_with("error: render: draws to the terminal only, cannot write 'x.png'"), "{message}");
-    assert_eq!(run(&["render"]).status.code(), Some(2));
+fn render_needs_something_to_draw() {
+    let message = refused(2, &["render"]);
+    assert!(message.starts_with("error: render: give a script with -f FILE, or SQL with -c SQL"), "{message}");
+    let message = refused(1, &["render", "-c", "SELECT 1 AS a"]);
+    assert!(message.starts_with("error: render: no result is a heatmap, a map or a series"), "{message}");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 #![allow(unreachable_pub)]
 
 #[cfg(feature = "cli")]
+mod browser;
+#[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
 mod files;
@@ -15,6 +17,8 @@ mod layering;
 mod long_work;
 #[cfg(feature = "cli")]
 mod mistakes;
+#[cfg(feature = "cli")]
+mod pictures;
 mod plans;
 mod pools;
 mod properties;

@@ -9,7 +9,10 @@ use arrow::array::{
     TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
 use arrow::datatypes::Int32Type;
-use liqsql::render::{ColorDepth, Frame, Heatmap, Options, Scale, draw};
+use liqsql::render::{
+    ColorDepth, Frame, Heatmap, Options, Origin, OriginKind, Prices, RenderError, Rows, Scale, Screen, Selection,
+    to_text,
+};
 
 /// 2026-02-10 00:00 UTC.
 const START: i64 = 1_770_681_600_000;
@@ -68,19 +71,40 @@ fn sample() -> RecordBatch {
     heatmap(&rows)
 }
 
-fn plain(width: u16, height: u16) -> Options {
-    Options { width, height, color: ColorDepth::None, ..Options::default() }
+/// A picture in a terminal.
+#[derive(Debug, Clone)]
+struct Picture {
+    options: Options,
+    screen: Screen,
+}
+
+fn plain(width: u16, height: u16) -> Picture {
+    let screen = Screen { width, height, color: ColorDepth::None };
+    Picture { options: Options::default(), screen }
+}
+
+fn colored(width: u16, height: u16, color: ColorDepth) -> Picture {
+    Picture { options: Options::default(), screen: Screen { width, height, color } }
+}
+
+fn rows(results: &[Vec<RecordBatch>]) -> Vec<Rows> {
+    let origin = Origin { kind: OriginKind::Estimated, ..Origin::default() };
+    results.iter().map(|batches| Rows { batches: batches.clone(), origin: origin.clone() }).collect()
+}
+
+fn draw(results: &[Vec<RecordBatch>], picture: &Picture) -> Result<String, RenderError> {
+    to_text(&Frame::try_from_results(&rows(results), &Selection::default())?, &picture.options, picture.screen)
 }
 
 fn heatmap_of(results: &[Vec<RecordBatch>]) -> Heatmap {
-    match Frame::try_from_results(results).unwrap() {
+    match Frame::try_from_results(&rows(results), &Selection::default()).unwrap() {
         Frame::Heatmap(heatmap) => heatmap,
         other => panic!("expected a heatmap, was {other:?}"),
     }
 }
 
 fn error(results: &[Vec<RecordBatch>]) -> String {
-    draw(results, &Options::default()).unwrap_err().to_string()
+    draw(results, &colored(80, 24, ColorDepth::TrueColor)).unwrap_err().to_string()
 }
 
 #[test]
@@ -94,7 +118,8 @@ fn a_small_heatmap_as_characters() {
         (1, 98_900.0, "short", 4.0e6),
         (3, 98_900.0, "short", 2.5e6),
     ];
-    let options = Options { threshold: 0.0, scale: Scale::Linear, ..plain(52, 15) };
+    let mut options = plain(52, 15);
+    options.options = Options { threshold: 0.0, scale: Scale::Linear, ..Options::default() };
     let picture = draw(&[vec![heatmap(&rows)]], &options).unwrap();
     let expected = "\
 binance BTCUSDT heatmap · 2026-02-10 · estimated
@@ -128,7 +153,7 @@ fn batches_do_not_change_the_picture() {
     let whole = sample();
     let parts: Vec<RecordBatch> =
         (0..whole.num_rows()).step_by(97).map(|from| whole.slice(from, 97.min(whole.num_rows() - from))).collect();
-    let options = Options::default();
+    let options = colored(80, 24, ColorDepth::TrueColor);
     assert_eq!(draw(&[parts], &options).unwrap(), draw(&[vec![whole]], &options).unwrap());
 }
 
@@ -195,12 +220,13 @@ fn what_cannot_be_drawn_is_named() {
     );
     assert_eq!(
         error(&[vec![without(&base, &["price_low", "side"])]]),
-        "render: no result is a heatmap or a map: 'price_low', 'side' are missing, \
+        "render: no result is a heatmap, a map or a series: 'price_low', 'side' are missing, \
          columns found: ts, exchange, symbol, price, price_high, notional_usd",
     );
     assert_eq!(
         error(&[vec![with(&base, "symbol", Arc::new(StringArray::from(vec!["ETHUSDT", "BTCUSDT"])))]]),
-        "render: a picture shows one symbol, found 2: BTCUSDT, ETHUSDT; filter with WHERE symbol = '…'",
+        "render: a picture shows one symbol, found 2: BTCUSDT, ETHUSDT; filter with WHERE symbol = '…', or draw an \
+         .html page, which lets you choose",
     );
     assert_eq!(
         error(&[vec![with(&base, "side", Arc::new(StringArray::from(vec!["long", "buy"])))]]),
@@ -223,18 +249,22 @@ fn what_cannot_be_drawn_is_named() {
 #[test]
 fn options_out_of_range_are_named() {
     let results = [vec![sample()]];
-    let error = |options: Options| draw(&results, &options).unwrap_err().to_string();
-    assert_eq!(error(plain(20, 5)), "render: terminal too small: at least 40x12, was 20x5");
+    let error = |options: Options| {
+        let picture = Picture { options, ..colored(80, 24, ColorDepth::TrueColor) };
+        draw(&results, &picture).unwrap_err().to_string()
+    };
+    let small = draw(&results, &plain(20, 5)).unwrap_err().to_string();
+    assert_eq!(small, "render: too small for a picture: at least 40x12, was 20x5");
     assert_eq!(
         error(Options { threshold: -1.0, ..Options::default() }),
         "render: 'threshold' must be a number of at least 0, was -1",
     );
     assert_eq!(
-        error(Options { prices: Some((2.0, 1.0)), ..Options::default() }),
+        error(Options { prices: Some(Prices::Between(2.0, 1.0)), ..Options::default() }),
         "render: 'prices' must be two prices, the lower one first, was 2 to 1",
     );
     assert_eq!(
-        error(Options { prices: Some((10.0, 20.0)), ..Options::default() }),
+        error(Options { prices: Some(Prices::Between(10.0, 20.0)), ..Options::default() }),
         "render: nothing to draw: no cell between the 'prices' 10 and 20, the rows have 96,000.0 to 99,000.0",
     );
 }
@@ -258,7 +288,7 @@ fn every_size_is_kept_to() {
                 "{width}x{height}\n{picture}"
             );
             for color in [ColorDepth::TrueColor, ColorDepth::Ansi256] {
-                let options = Options { width, height, color, ..Options::default() };
+                let options = colored(width, height, color);
                 assert_eq!(draw(&results, &options).unwrap().lines().count(), picture.lines().count());
             }
         }
@@ -272,14 +302,16 @@ fn the_largest_cell_is_yellow_and_the_hidden_one_is_dark() {
     // One column of two buckets: the upper half is far above the mean, the lower one below the threshold.
     let rows = [(0, 97_000.0, "long", 1.0), (0, 98_000.0, "short", 5.0e6)];
     let results = [vec![without(&heatmap(&rows), &["price"])]];
-    let options = Options { prices: Some((97_000.0, 98_100.0)), ..Options::default() };
+    let mut options = colored(80, 24, ColorDepth::TrueColor);
+    options.options.prices = Some(Prices::Between(97_000.0, 98_100.0));
     let picture = draw(&results, &options).unwrap();
     let lines: Vec<&str> = picture.lines().collect();
     assert!(lines[1].contains("48;2;253;231;37m"), "{:?}", lines[1]);
     assert!(lines[19].starts_with("\x1b[48;2;26;2;36m"), "{:?}", lines[19]);
     assert!(picture.contains("1 of 2 cells below $2.1M hidden"), "{picture}");
 
-    let picture = draw(&results, &Options { color: ColorDepth::Ansi256, ..options }).unwrap();
+    options.screen.color = ColorDepth::Ansi256;
+    let picture = draw(&results, &options).unwrap();
     // (5, 4, 0) of the cube.
     assert!(picture.lines().nth(1).is_some_and(|line| line.contains("48;5;220m")), "{picture}");
     assert!(!picture.contains(";2;"), "{picture}");
@@ -290,7 +322,8 @@ fn a_thin_level_survives_shrinking() {
     // 20,000 rows of price in 19 lines; one of them bright for one hour of 500.
     let mut rows: Vec<(i64, f64, &str, f64)> = (0..500).map(|hour| (hour, 100.0, "long", 1.0)).collect();
     rows.push((250, 2_000_000.0, "short", 9.0e9));
-    let options = Options { threshold: 0.0, ..plain(80, 24) };
+    let mut options = plain(80, 24);
+    options.options.threshold = 0.0;
     let picture = draw(&[vec![without(&heatmap(&rows), &["price"])]], &options).unwrap();
     let bright = picture.lines().skip(1).take(19).flat_map(str::chars).filter(|character| *character == '@').count();
     assert_eq!(bright, 1, "{picture}");
@@ -359,6 +392,7 @@ fn a_map_of_several_instants_is_refused() {
 
 #[test]
 fn a_title_replaces_the_default_and_cannot_carry_escapes() {
-    let options = Options { title: Some("mine \x1b[31m".to_string()), ..plain(80, 24) };
+    let mut options = plain(80, 24);
+    options.options.title = Some("mine \x1b[31m".to_string());
     assert!(draw(&[vec![sample()]], &options).unwrap().starts_with("mine ?[31m\n"));
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::color::{ColorDepth, Rgb};
+use super::super::color::{ColorDepth, Rgb};
 
 /// How a character looks; `None` is the terminal's own colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +36,10 @@ pub(super) struct Canvas {
 impl Canvas {
     pub(super) fn new(width: usize, height: usize) -> Self {
         Self { width, cells: vec![(' ', Style::PLAIN); width * height] }
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width
     }
 
     pub(super) fn put(&mut self, x: usize, y: usize, character: char, style: Style) {
@@ -72,7 +76,7 @@ impl Canvas {
                 .rposition(|&(character, style)| character != ' ' || style.background.is_some())
                 .map_or(0, |last| last + 1);
             let mut current = Style::PLAIN;
-            for &(character, style) in &line[..length] {
+            for &(character, style) in line.iter().take(length) {
                 if depth != ColorDepth::None {
                     change_style(&mut out, current, style, depth);
                     current = style;

@@ -1,0 +1,335 @@
+//! Frames to the JSON that the page's script reads: names and axes as text, grids as compressed bytes.
+//!
+//! ```text
+//! f32 or f64, little endian      byte planes                    deflate, base64
+//! [a0 a1 a2 a3][b0 b1 b2 b3] ──► [a0 b0][a1 b1][a2 b2][a3 b3] ──► "7cEBDQ…"
+//! ```
+//!
+//! The bytes of a plane resemble each other (all exponents stand together), so that they take about two thirds of the
+//! room. Grids stay column by column; the script decodes those of the picture that is looked at.
+
+use std::io::Write;
+
+use arrow::error::ArrowError;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
+use super::super::frame::{
+    Chart, ChartX, Heatmap, LayeredBy, Map, Origin, Panel, Pool, PoolSide, Series, SeriesMark, Tone, Unit,
+};
+use super::super::{Options, RenderError, Scale, Theme, axis, color, view};
+use super::json::{array, null, number, numbers, object, optional_number, optional_text, text};
+use super::{Section, shrink};
+
+/// Entries of the colour table; as many as a channel has values.
+const COLORS: u16 = 256;
+
+/// All that the script reads.
+pub(super) fn page(sections: &[Section<'_>], options: &Options) -> Result<String, RenderError> {
+    let heatmaps: Vec<&Heatmap> = sections
+        .iter()
+        .filter_map(|section| match section {
+            Section::Heatmaps(heatmaps) => Some(heatmaps.iter().copied()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let most = shrink::most_for(&heatmaps);
+    let sections = sections.iter().map(|section| -> Result<String, RenderError> {
+        let of = |kind: &str, frames: String| object([("kind", text(kind)), ("frames", frames)]);
+        Ok(match section {
+            Section::Heatmaps(frames) => {
+                let frames = frames.iter().map(|frame| heatmap(frame, most, options));
+                of("heatmap", array(frames.collect::<Result<Vec<_>, _>>()?))
+            }
+            Section::Maps(frames) => {
+                let frames = frames.iter().map(|frame| map(frame, options));
+                of("map", array(frames.collect::<Result<Vec<_>, _>>()?))
+            }
+            Section::Chart(frame) => of("chart", array([chart(frame)])),
+        })
+    });
+    let viridis = (0..COLORS).flat_map(|index| {
+        let color = color::viridis(f64::from(index) / f64::from(COLORS - 1));
+        [color.0, color.1, color.2]
+    });
+    let nothing = [color::NOTHING.0, color::NOTHING.1, color::NOTHING.2];
+    Ok(object([
+        ("title", optional_text(options.title.as_deref())),
+        ("theme", text(theme_name(options.theme))),
+        ("threshold", number(options.threshold)),
+        ("scale", text(options.scale.name())),
+        ("scales", array([Scale::Linear, Scale::Sqrt, Scale::Log].map(|scale| text(scale.name())))),
+        ("logSpan", number(color::LOG_SPAN)),
+        ("brightest", number(view::BRIGHTEST)),
+        ("colors", text(&STANDARD.encode(viridis.collect::<Vec<u8>>()))),
+        ("nothing", numbers(nothing.map(f64::from))),
+        ("sections", array(sections.collect::<Result<Vec<_>, _>>()?)),
+    ]))
+}
+
+/// As the page's root element states it.
+pub(super) fn theme_name(theme: Theme) -> &'static str {
+    match theme {
+        Theme::Dark => "dark",
+        Theme::Light => "light",
+    }
+}
+
+fn heatmap(whole: &Heatmap, most: (usize, usize), options: &Options) -> Result<String, RenderError> {
+    let prices = options.prices.map(|prices| prices.around(whole.last_price())).transpose()?;
+    let (small, factors) = shrink::shrunk(whole, most);
+    let bands = small.bands.iter().map(|band| -> Result<String, RenderError> {
+        Ok(object([("name", text(&band.name)), ("cells", text(&packed_f32(&band.cells)?))]))
+    });
+    let candles = small.candles.iter().flat_map(|candle| match candle {
+        Some(candle) => [candle.open, candle.high, candle.low, candle.close],
+        None => [f64::NAN; 4],
+    });
+    let sides: Vec<u8> = small.sides.iter().map(|sides| sides.bits()).collect();
+    let is_present: Vec<u8> = small.is_present.iter().map(|is_present| u8::from(*is_present)).collect();
+    let current = small.current.iter().map(|price| price.unwrap_or(f64::NAN));
+    let shrunk = match factors {
+        (1, 1) => null(),
+        (columns, rows) => numbers([columns as f64, rows as f64]),
+    };
+    Ok(object([
+        ("subject", text(&whole.subject())),
+        ("symbol", optional_text(whole.symbol.as_deref())),
+        ("exchanges", array(whole.exchanges.iter().map(|name| text(name)))),
+        ("origin", origin(&whole.origin)),
+        ("coverage", text(&whole.coverage_label())),
+        ("cell", text(&cell_label(whole))),
+        (
+            "time",
+            object([
+                ("first", number(small.time.first_ms as f64)),
+                ("step", number(small.time.step_ms as f64)),
+                ("count", number(small.time.count as f64)),
+                // Of the whole grid: the last block of a shrunk one may be shorter.
+                ("last", number(whole.time.last_ms() as f64)),
+                ("end", number(whole.time.end_ms() as f64)),
+            ]),
+        ),
+        (
+            "price",
+            object([
+                ("low", number(small.price.low)),
+                ("step", number(small.price.step)),
+                ("count", number(small.price.count as f64)),
+                ("high", number(whole.price.high())),
+            ]),
+        ),
+        ("prices", prices.map_or_else(null, |(low, high)| numbers([low, high]))),
+        ("shrunk", shrunk),
+        ("cells", text(&packed_f32(&small.cells)?)),
+        ("sides", text(&packed(&sides)?)),
+        ("isPresent", text(&packed(&is_present)?)),
+        ("current", text(&packed_f64(current)?)),
+        ("candles", if small.candles.is_empty() { null() } else { text(&packed_f64(candles)?) }),
+        ("bands", array(bands.collect::<Result<Vec<_>, _>>()?)),
+        ("pools", array(whole.pools.iter().map(pool))),
+        ("lastPrice", optional_number(whole.last_price())),
+        ("lastUsd", numbers([whole.last_usd.0, whole.last_usd.1])),
+        ("ignoredRows", number(whole.ignored_rows as f64)),
+    ]))
+}
+
+/// `cells of 1 h × 100`.
+fn cell_label(heatmap: &Heatmap) -> String {
+    let step = heatmap.price.step;
+    // Steps are computed: as many digits as say what they are.
+    let decimals = (0..=12).find(|&decimals| {
+        let scaled = step * 10f64.powi(decimals);
+        scaled >= 0.5 && (scaled - scaled.round()).abs() < 1e-6 * scaled
+    });
+    let decimals = decimals.and_then(|decimals| usize::try_from(decimals).ok()).unwrap_or(12);
+    format!("cells of {} × {}", axis::duration(heatmap.time.step_ms), axis::decimal(step, decimals))
+}
+
+fn map(map: &Map, options: &Options) -> Result<String, RenderError> {
+    let rows: Vec<_> = view::rows_of_map(map, options)?;
+    let rows: Vec<usize> = rows.into_iter().filter(|&row| row < map.rows.len()).collect();
+    let of = |value: fn(&super::super::frame::MapRow) -> f64| numbers(rows.iter().map(|&row| value(&map.rows[row])));
+    let layers = map.layers.iter().map(|layer| {
+        let usd = rows.iter().map(|&row| layer.usd.get(row).copied().unwrap_or(0.0));
+        object([("name", text(&layer.name)), ("usd", numbers(usd))])
+    });
+    let layered_by = match map.layered_by {
+        LayeredBy::Nothing => "side",
+        LayeredBy::Leverage => "leverage",
+        LayeredBy::Exchange => "exchange",
+    };
+    Ok(object([
+        ("subject", text(&map.subject())),
+        ("symbol", optional_text(map.symbol.as_deref())),
+        ("exchanges", array(map.exchanges.iter().map(|name| text(name)))),
+        ("origin", origin(&map.origin)),
+        ("at", optional_number(map.at_ms.map(|ms| ms as f64))),
+        ("current", optional_number(map.current)),
+        ("low", of(|row| row.low)),
+        ("high", of(|row| row.high)),
+        ("longUsd", of(|row| row.long_usd)),
+        ("shortUsd", of(|row| row.short_usd)),
+        // JSON has no NaN: where no position of the side stands the sum is null.
+        ("cumulativeLong", of(|row| row.cumulative_long_usd.unwrap_or(f64::NAN))),
+        ("cumulativeShort", of(|row| row.cumulative_short_usd.unwrap_or(f64::NAN))),
+        ("layeredBy", text(layered_by)),
+        ("layers", array(layers)),
+        ("pools", array(map.pools.iter().map(pool))),
+        ("ignoredRows", number(map.ignored_rows as f64)),
+    ]))
+}
+
+fn chart(chart: &Chart) -> String {
+    let (x, name) = match &chart.x {
+        ChartX::Time => ("time", None),
+        ChartX::Number(name) => ("number", Some(name.as_str())),
+        ChartX::Value => ("value", None),
+    };
+    object([
+        ("subject", text(&chart.subject)),
+        ("origin", origin(&chart.origin)),
+        ("x", text(x)),
+        ("xName", optional_text(name)),
+        ("panels", array(chart.panels.iter().map(panel))),
+        ("notes", array(chart.notes.iter().map(|note| text(note)))),
+    ])
+}
+
+fn panel(panel: &Panel) -> String {
+    let unit = match panel.unit {
+        Unit::Usd => "usd",
+        Unit::Percent => "percent",
+        Unit::Price => "price",
+        Unit::Number => "number",
+    };
+    object([
+        ("title", text(&panel.title)),
+        ("unit", text(unit)),
+        ("labels", array(panel.labels.iter().map(|label| text(label)))),
+        ("series", array(panel.series.iter().map(series))),
+    ])
+}
+
+fn series(series: &Series) -> String {
+    let mark = match series.mark {
+        SeriesMark::Line => "line",
+        SeriesMark::Bar => "bar",
+        SeriesMark::Interval => "interval",
+    };
+    let (tone, kind) = match series.tone {
+        Tone::Long => ("long", 0),
+        Tone::Short => ("short", 0),
+        Tone::Neutral => ("neutral", 0),
+        Tone::Kind(kind) => ("kind", kind),
+    };
+    let points = || series.points.iter();
+    let has_intervals = points().any(|point| point.interval.is_some());
+    let edge = |of: fn((f64, f64)) -> f64| match has_intervals {
+        true => numbers(points().map(|point| point.interval.map_or(f64::NAN, of))),
+        false => null(),
+    };
+    object([
+        ("name", text(&series.name)),
+        ("mark", text(mark)),
+        ("tone", text(tone)),
+        ("toneKind", number(kind as f64)),
+        ("x", numbers(points().map(|point| point.x))),
+        ("y", numbers(points().map(|point| point.y))),
+        ("low", edge(|interval| interval.0)),
+        ("high", edge(|interval| interval.1)),
+    ])
+}
+
+fn origin(origin: &Origin) -> String {
+    object([
+        ("label", text(origin.kind.label())),
+        ("model", optional_text(origin.model.as_deref())),
+        ("parameters", text(&origin.parameters_label())),
+        ("coverage", optional_text(origin.coverage.as_deref())),
+    ])
+}
+
+fn pool(pool: &Pool) -> String {
+    let side = match pool.side {
+        PoolSide::Long => "long",
+        PoolSide::Short => "short",
+    };
+    object([
+        ("side", text(side)),
+        ("low", number(pool.low)),
+        ("high", number(pool.high)),
+        ("price", number(pool.price)),
+        ("usd", number(pool.usd)),
+        ("label", text(&pool.label())),
+    ])
+}
+
+/// As 32-bit numbers: seven digits are more than a picture tells, and half the room.
+fn packed_f32(values: &[f64]) -> Result<String, RenderError> {
+    packed(&planes(values.iter().map(|&value| (value as f32).to_le_bytes())))
+}
+
+fn packed_f64(values: impl IntoIterator<Item = f64>) -> Result<String, RenderError> {
+    packed(&planes(values.into_iter().map(f64::to_le_bytes)))
+}
+
+/// The first bytes of all values, then the second bytes, and so on.
+fn planes<const N: usize>(values: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
+    let values: Vec<[u8; N]> = values.collect();
+    (0..N).flat_map(|plane| values.iter().map(move |bytes| bytes[plane])).collect()
+}
+
+fn packed(bytes: &[u8]) -> Result<String, RenderError> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    // Writing to memory fails only without memory.
+    Ok(STANDARD.encode(written.map_err(ArrowError::from)?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    pub(in super::super) fn unpacked(packed: &str) -> Vec<u8> {
+        let compressed = STANDARD.decode(packed).unwrap();
+        let mut bytes = Vec::new();
+        flate2::read::DeflateDecoder::new(compressed.as_slice()).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    pub(in super::super) fn unpacked_f32(packed: &str) -> Vec<f32> {
+        let bytes = unpacked(packed);
+        let count = bytes.len() / 4;
+        (0..count).map(|index| f32::from_le_bytes([0, 1, 2, 3].map(|plane| bytes[plane * count + index]))).collect()
+    }
+
+    #[test]
+    fn decoding_gives_back_the_values() {
+        let values: Vec<f64> = (0..10_000).map(|index| f64::from(index % 313) * 1234.5).collect();
+        let decoded = unpacked_f32(&packed_f32(&values).unwrap());
+        assert_eq!(decoded.len(), values.len());
+        assert!(decoded.iter().zip(&values).all(|(decoded, value)| *decoded == *value as f32));
+    }
+
+    #[test]
+    fn planes_stand_one_after_the_other() {
+        assert_eq!(planes([[1, 2], [3, 4], [5, 6]].into_iter()), [1, 3, 5, 2, 4, 6]);
+        assert_eq!(planes(std::iter::empty::<[u8; 4]>()), [0u8; 0]);
+    }
+
+    #[test]
+    fn the_size_of_a_cell_is_written_as_it_is() {
+        let mut heatmap = Heatmap::default();
+        heatmap.time.step_ms = 7_200_000;
+        for (step, expected) in [(100.0, "100"), (0.1 + 0.2, "0.3"), (1e-5, "0.00001"), (2_500.0, "2,500")] {
+            heatmap.price.step = step;
+            assert_eq!(cell_label(&heatmap), format!("cells of 2 h × {expected}"));
+        }
+    }
+}

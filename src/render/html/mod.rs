@@ -1,0 +1,420 @@
+//! Frames to one HTML page that needs nothing else: its data, its style and the script that draws it are in it.
+//!
+//! ```text
+//! [Frame] ──► sections ──► data (JSON, compressed grids) ──► page.html ◄── page.css, the script
+//!             what shares a place        shrink: larger than a screen
+//! ```
+//!
+//! The page asks no network for anything; its policy forbids it. Texts of the rows reach it only as JSON, and the
+//! script shows them only as text. All drawing is in the script, which `page.js` describes; what it decides (what the
+//! threshold hides, which amount is how bright) follows `view` and `color`, so that the page and the other back ends
+//! agree.
+
+mod data;
+mod json;
+mod shrink;
+
+use super::frame::{Chart, Frame, Heatmap, Map};
+use super::view::{self, View};
+use super::{Options, RenderError};
+
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+/// One module: its files share their names.
+const SCRIPT: &str = concat!(
+    include_str!("text.js"),
+    include_str!("grid.js"),
+    include_str!("stage.js"),
+    include_str!("heatmap.js"),
+    include_str!("map.js"),
+    include_str!("chart.js"),
+    include_str!("page.js"),
+);
+
+/// What shares one place on the page.
+enum Section<'a> {
+    /// They differ in symbol, model or exchanges.
+    Heatmaps(Vec<&'a Heatmap>),
+    /// They differ in symbol, model or exchanges.
+    Maps(Vec<&'a Map>),
+    Chart(&'a Chart),
+}
+
+/// Draws the frames; see [`super::to_html`].
+pub(super) fn page(frames: &[Frame], options: &Options) -> Result<String, RenderError> {
+    let sections = sections(frames, options)?;
+    let title = options.title.clone().or_else(|| sections.first().map(Section::subject)).unwrap_or_default();
+    let data = data::page(&sections, options)?;
+    Ok(filled(&[
+        ("title", &escaped(&title)),
+        ("theme", data::theme_name(options.theme)),
+        ("style", STYLE),
+        ("data", &data),
+        ("script", SCRIPT),
+    ]))
+}
+
+/// Sections in the order in which their first frames stand. Frames without anything at the prices asked for are left
+/// out.
+///
+/// # Errors
+///
+/// None is left.
+fn sections<'a>(frames: &'a [Frame], options: &Options) -> Result<Vec<Section<'a>>, RenderError> {
+    let mut sections: Vec<Section<'a>> = Vec::new();
+    let mut left_out = None;
+    for frame in frames {
+        match check(frame, options) {
+            Ok(()) => {}
+            Err(error @ RenderError::Empty { .. }) => {
+                left_out.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        let is_taken = sections.iter_mut().any(|section| section.take(frame));
+        if !is_taken {
+            sections.push(match frame {
+                Frame::Heatmap(heatmap) => Section::Heatmaps(vec![heatmap]),
+                Frame::Map(map) => Section::Maps(vec![map]),
+                Frame::Chart(chart) => Section::Chart(chart),
+            });
+        }
+    }
+    if sections.is_empty() {
+        return Err(left_out.unwrap_or_else(|| RenderError::Empty { reason: "there is no picture".to_owned() }));
+    }
+    Ok(sections)
+}
+
+/// Whether there is something to draw.
+fn check(frame: &Frame, options: &Options) -> Result<(), RenderError> {
+    match frame {
+        Frame::Heatmap(heatmap) if heatmap.time.count == 0 || heatmap.price.count == 0 => {
+            Err(RenderError::Empty { reason: "the heatmap has no cells".to_owned() })
+        }
+        Frame::Heatmap(heatmap) => View::of(heatmap, options).map(|_| ()),
+        Frame::Map(map) => view::rows_of_map(map, options).map(|_| ()),
+        Frame::Chart(_) => Ok(()),
+    }
+}
+
+impl<'a> Section<'a> {
+    /// Takes a frame that belongs here: one of the same kind that nothing else here stands for.
+    fn take(&mut self, frame: &'a Frame) -> bool {
+        match (self, frame) {
+            (Self::Heatmaps(heatmaps), Frame::Heatmap(heatmap)) => {
+                let key = |heatmap: &Heatmap| {
+                    (heatmap.symbol.clone(), heatmap.origin.model.clone(), heatmap.exchanges.clone())
+                };
+                let is_new = heatmaps.iter().all(|known| key(known) != key(heatmap));
+                if is_new {
+                    heatmaps.push(heatmap);
+                }
+                is_new
+            }
+            (Self::Maps(maps), Frame::Map(map)) => {
+                let key = |map: &Map| (map.symbol.clone(), map.origin.model.clone(), map.exchanges.clone());
+                let is_new = maps.iter().all(|known| key(known) != key(map));
+                if is_new {
+                    maps.push(map);
+                }
+                is_new
+            }
+            _ => false,
+        }
+    }
+
+    fn subject(&self) -> String {
+        match self {
+            Self::Heatmaps(heatmaps) => heatmaps.first().map(|heatmap| heatmap.subject()).unwrap_or_default(),
+            Self::Maps(maps) => maps.first().map(|map| map.subject()).unwrap_or_default(),
+            Self::Chart(chart) => chart.subject.clone(),
+        }
+    }
+}
+
+/// The page with its parts. What is put in is not looked at again: a part may contain what looks like a place.
+fn filled(parts: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(PAGE.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>());
+    let mut rest = PAGE;
+    while let Some((before, after)) = rest.split_once("{{") {
+        out.push_str(before);
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        out.push_str(parts.iter().find(|(known, _)| *known == name).map_or("", |(_, part)| part));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A text for an HTML element.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{
+        Band, Candle, ChartX, MapRow, Origin, Panel, Point, PriceAxis, Series, SeriesMark, Sides, TimeAxis, Tone, Unit,
+    };
+    use super::super::{Prices, Scale, Theme};
+    use super::data::tests::{unpacked, unpacked_f32};
+    use super::*;
+
+    fn heatmap(symbol: &str, model: &str) -> Heatmap {
+        let cells = vec![0.0, 1.5e6, 3.0e6, 0.0, 2.25e6, 1.0];
+        Heatmap {
+            exchanges: vec!["binance".to_owned()],
+            symbol: Some(symbol.to_owned()),
+            origin: Origin { model: Some(model.to_owned()), ..Origin::default() },
+            time: TimeAxis { first_ms: 0, step_ms: 3_600_000, count: 2 },
+            price: PriceAxis { low: 100.0, step: 1.0, count: 3 },
+            bands: vec![Band { name: "100x".to_owned(), cells: cells.iter().map(|usd| usd / 2.0).collect() }],
+            sides: [Sides::NONE, Sides::LONG, Sides::SHORT, Sides::NONE, Sides::LONG.with(Sides::SHORT), Sides::LONG]
+                .to_vec(),
+            cells,
+            is_present: vec![true, false],
+            current: vec![Some(101.5), None],
+            candles: vec![Some(Candle { open: 101.5, high: 102.0, low: 101.0, close: 101.75 }), None],
+            max_usd: 3.0e6,
+            last_usd: (2.25e6, 0.0),
+            ..Heatmap::default()
+        }
+    }
+
+    fn map() -> Map {
+        let row = |low: f64, long_usd: f64, short_usd: f64| MapRow {
+            low,
+            high: low + 1.0,
+            long_usd,
+            short_usd,
+            cumulative_long_usd: (long_usd > 0.0).then_some(long_usd),
+            cumulative_short_usd: None,
+        };
+        Map { rows: vec![row(99.0, 5.0, 0.0), row(100.0, 0.0, 7.0)], current: Some(100.0), ..Map::default() }
+    }
+
+    fn chart(y: f64) -> Chart {
+        let points = vec![
+            Point { x: 0.0, y: 1.5, interval: None },
+            Point { x: 1.0, y, interval: Some((f64::NEG_INFINITY, 2.0)) },
+        ];
+        let series = Series { name: "bias".to_owned(), mark: SeriesMark::Line, tone: Tone::Kind(3), points };
+        let panel = Panel { title: "bias".to_owned(), unit: Unit::Percent, series: vec![series], labels: Vec::new() };
+        Chart { subject: "over time".to_owned(), x: ChartX::Time, panels: vec![panel], ..Chart::default() }
+    }
+
+    fn drawn(frames: &[Frame]) -> String {
+        page(frames, &Options::default()).unwrap()
+    }
+
+    /// The JSON of a page.
+    fn data(page: &str) -> &str {
+        let (_, rest) = page.split_once("id=\"liqsql-data\">").unwrap();
+        rest.split_once("</script>").unwrap().0
+    }
+
+    /// The first text that stands under a name.
+    fn text_at<'a>(data: &'a str, name: &str) -> &'a str {
+        let (_, rest) = data.split_once(&format!("\"{name}\":\"")).unwrap();
+        rest.split_once('"').unwrap().0
+    }
+
+    /// Reads one JSON value and returns what follows it; fails on what is no JSON.
+    fn after_json(text: &str) -> &str {
+        let after_list = |mut rest: &str, end: char, is_object: bool| -> usize {
+            if let Some(after) = rest.strip_prefix(end) {
+                return after.len();
+            }
+            loop {
+                if is_object {
+                    assert!(rest.starts_with('"'));
+                    rest = after_json(rest).strip_prefix(':').unwrap();
+                }
+                rest = after_json(rest);
+                if let Some(after) = rest.strip_prefix(end) {
+                    return after.len();
+                }
+                rest = rest.strip_prefix(',').unwrap();
+            }
+        };
+        let tail = |length: usize| &text[text.len() - length..];
+        if let Some(rest) = text.strip_prefix('{') {
+            return tail(after_list(rest, '}', true));
+        }
+        if let Some(rest) = text.strip_prefix('[') {
+            return tail(after_list(rest, ']', false));
+        }
+        if let Some(rest) = text.strip_prefix('"') {
+            let mut is_escaped = false;
+            let end = rest.find(|character| {
+                let is_end = character == '"' && !is_escaped;
+                is_escaped = character == '\\' && !is_escaped;
+                is_end
+            });
+            return &rest[end.unwrap() + 1..];
+        }
+        if let Some(rest) = text.strip_prefix("null") {
+            return rest;
+        }
+        let end = text.find(|character: char| !(character.is_ascii_digit() || "+-.e".contains(character)));
+        let (number, rest) = text.split_at(end.unwrap_or(text.len()));
+        assert!(number.parse::<f64>().is_ok(), "{number:?} is no number");
+        rest
+    }
+
+    #[test]
+    fn the_page_holds_what_it_needs_and_asks_for_nothing() {
+        let page = drawn(&[Frame::Heatmap(heatmap("BTCUSDT", "precise"))]);
+        assert!(page.starts_with("<!doctype html>"));
+        assert!(page.contains("<title>binance BTCUSDT liquidation heatmap</title>"));
+        assert!(page.contains("default-src 'none'"));
+        assert!(page.contains("<html lang=\"en\" data-theme=\"dark\">"));
+        for forbidden in ["{{", "http://", "https://", "@import", "url(", "src="] {
+            assert!(!page.contains(forbidden), "{forbidden}");
+        }
+    }
+
+    #[test]
+    fn the_script_never_reads_text_as_html_or_code() {
+        for forbidden in
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "</script", "fetch("]
+        {
+            assert!(!SCRIPT.contains(forbidden), "{forbidden}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_only_text() {
+        let name = "</script><script>alert(1)</script>\u{2028}\"'&{{data}}";
+        let mut hostile = heatmap(name, name);
+        hostile.exchanges = vec![name.to_owned()];
+        hostile.bands[0].name = name.to_owned();
+        let mut chart = chart(1.0);
+        chart.notes = vec![name.to_owned()];
+        let options = Options { title: Some(name.to_owned()), ..Options::default() };
+        let page = page(&[Frame::Heatmap(hostile), Frame::Chart(chart)], &options).unwrap();
+        assert_eq!(page.matches("<script").count(), 2, "the data and the script");
+        assert_eq!(page.matches("</script").count(), 2);
+        assert!(page.contains(
+            "<title>&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;\u{2028}&quot;&#39;&amp;{{data}}</title>"
+        ));
+        assert_eq!(after_json(data(&page)), "");
+    }
+
+    #[test]
+    fn the_same_frames_give_the_same_page() {
+        let frames = [Frame::Heatmap(heatmap("BTCUSDT", "precise")), Frame::Map(map()), Frame::Chart(chart(2.0))];
+        assert_eq!(drawn(&frames), drawn(&frames));
+    }
+
+    #[test]
+    fn the_embedded_grid_is_the_grid() {
+        let heatmap = heatmap("BTCUSDT", "precise");
+        let page = drawn(&[Frame::Heatmap(heatmap.clone())]);
+        let data = data(&page);
+        let floats: Vec<f32> = heatmap.cells.iter().map(|&usd| usd as f32).collect();
+        assert_eq!(unpacked_f32(text_at(data, "cells")), floats);
+        let (_, bands) = data.split_once("\"bands\"").unwrap();
+        assert_eq!(unpacked_f32(text_at(bands, "cells")), floats.iter().map(|usd| usd / 2.0).collect::<Vec<_>>());
+        assert_eq!(unpacked(text_at(data, "sides")), [0, 1, 2, 0, 3, 1]);
+        assert_eq!(unpacked(text_at(data, "isPresent")), [1, 0]);
+        assert_eq!(unpacked(text_at(data, "candles")).len(), 2 * 4 * 8);
+        assert!(data.contains(r#""time":{"first":0,"step":3600000,"count":2,"last":3600000,"end":7200000}"#));
+        assert!(data.contains(r#""price":{"low":100,"step":1,"count":3,"high":103}"#));
+        assert!(data.contains(r#""cell":"cells of 1 h × 1""#));
+        assert!(data.contains(r#""shrunk":null"#));
+    }
+
+    #[test]
+    fn a_grid_larger_than_a_screen_is_embedded_smaller() {
+        let (columns, rows) = (2_000, 1_200);
+        let mut large = heatmap("BTCUSDT", "precise");
+        large.time.count = columns;
+        large.price.count = rows;
+        large.cells = vec![0.0; columns * rows];
+        large.cells[1_234 * rows + 567] = 9.0e6;
+        large.sides = vec![Sides::LONG; columns * rows];
+        large.is_present = vec![true; columns];
+        large.current = vec![None; columns];
+        large.candles = Vec::new();
+        large.bands = Vec::new();
+        let page = drawn(&[Frame::Heatmap(large)]);
+        let data = data(&page);
+        let cells = unpacked_f32(text_at(data, "cells"));
+        assert_eq!(cells.len(), 1_000 * 600);
+        assert_eq!(cells[617 * 600 + 283], 9.0e6);
+        assert_eq!(cells.iter().sum::<f32>(), 9.0e6);
+        assert!(data.contains(r#""shrunk":[2,2]"#));
+        assert!(data.contains(r#""price":{"low":100,"step":2,"count":600,"high":1300}"#));
+    }
+
+    #[test]
+    fn what_is_no_number_is_null_and_all_is_json() {
+        let page = drawn(&[Frame::Chart(chart(f64::NAN)), Frame::Map(map()), Frame::Heatmap(heatmap("A", "b"))]);
+        let data = data(&page);
+        assert!(data.contains(r#""y":[1.5,null],"low":[null,null],"high":[null,2]"#));
+        assert!(data.contains(r#""cumulativeLong":[5,null],"cumulativeShort":[null,null]"#));
+        assert_eq!(after_json(data), "");
+    }
+
+    #[test]
+    fn what_differs_only_in_names_shares_a_place() {
+        let frames = [
+            Frame::Heatmap(heatmap("BTCUSDT", "precise")),
+            Frame::Chart(chart(1.0)),
+            Frame::Heatmap(heatmap("BTCUSDT", "zones")),
+            Frame::Heatmap(heatmap("ETHUSDT", "precise")),
+            // The same names again: there is no dropdown that could tell them apart.
+            Frame::Heatmap(heatmap("ETHUSDT", "precise")),
+            Frame::Map(map()),
+        ];
+        let sections = sections(&frames, &Options::default()).unwrap();
+        let counts = sections.iter().map(|section| match section {
+            Section::Heatmaps(heatmaps) => ("heatmaps", heatmaps.len()),
+            Section::Maps(maps) => ("maps", maps.len()),
+            Section::Chart(_) => ("chart", 1),
+        });
+        assert_eq!(counts.collect::<Vec<_>>(), [("heatmaps", 3), ("chart", 1), ("heatmaps", 1), ("maps", 1)]);
+    }
+
+    #[test]
+    fn without_a_picture_there_is_no_page() {
+        let is_empty = |result| matches!(result, Err(RenderError::Empty { .. }));
+        assert!(is_empty(page(&[], &Options::default())));
+        assert!(is_empty(page(&[Frame::Heatmap(Heatmap::default())], &Options::default())));
+        let far = Options { prices: Some(Prices::Between(500.0, 600.0)), ..Options::default() };
+        let heatmap = Frame::Heatmap(heatmap("BTCUSDT", "precise"));
+        assert!(is_empty(page(std::slice::from_ref(&heatmap), &far)));
+        // A picture that has nothing there does not take the others with it.
+        assert!(page(&[heatmap, Frame::Chart(chart(1.0))], &far).is_ok());
+    }
+
+    #[test]
+    fn options_reach_the_script() {
+        let options = Options {
+            title: Some("mine".to_owned()),
+            threshold: 1.25,
+            theme: Theme::Light,
+            prices: Some(Prices::Around(0.01)),
+            scale: Scale::Log,
+        };
+        let page = page(&[Frame::Heatmap(heatmap("BTCUSDT", "precise"))], &options).unwrap();
+        assert!(page.contains("<title>mine</title>") && page.contains("data-theme=\"light\""));
+        let data = data(&page);
+        assert!(data.starts_with(r#"{"title":"mine","theme":"light","threshold":1.25,"scale":"log","#));
+        assert!(data.contains(r#""prices":[100.485,102.515]"#), "{data}");
+    }
+}
