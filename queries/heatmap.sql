@@ -17,7 +17,7 @@ ORDER BY ts, side, price_low;
 
 -- The candles of the same time, which the picture draws over the heatmap.
 SELECT * FROM to_candles((SELECT * FROM candles WHERE exchange = $exchange AND symbol = $symbol), $step)
-WHERE ts >= $from AND ts <= $to
+WHERE ts >= $from AND ts < $to
 ORDER BY ts;
 
 -- The pools of the last instant, which the picture labels.

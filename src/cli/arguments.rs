@@ -315,7 +315,7 @@ fn time_range(text: &str) -> Result<TimeRange, String> {
     let Some((from, to)) = text.split_once("..") else {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let unit: i64 = match &text[digits.len()..] {
-            "m" | "min" => 60_000,
+            "min" => 60_000,
             "h" => 3_600_000,
             "d" => 86_400_000,
             "w" => 7 * 86_400_000,

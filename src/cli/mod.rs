@@ -124,6 +124,11 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
                 ));
             }
             let target = options.output.as_deref().map(|path| render::Target::of(path, &render.drawing)).transpose();
+            if target.as_ref().is_ok_and(Option::is_none)
+                && let Err(message) = render.drawing.check_terminal()
+            {
+                return Ok(Ended::Misused(format!("render: {message}")));
+            }
             let target = match target {
                 Ok(target) => target,
                 Err(message) => return Ok(Ended::Misused(format!("render: {message}"))),
@@ -230,6 +235,11 @@ async fn draw(
     let mut results = Vec::new();
     for script in &scripts {
         results.extend(shell.collect(script).await?);
+    }
+    let is_page = target.as_ref().is_some_and(render::Target::is_page);
+    let pictures = crate::render::Frame::count(&results);
+    if pictures > 1 && !is_page && !options.quiet {
+        note(&format!("note: the last of {pictures} pictures is drawn; an .html page holds all"));
     }
     if let Some(target) = target {
         target.write(&results, drawing)?;

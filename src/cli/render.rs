@@ -1,16 +1,21 @@
 //! Pictures, in the terminal and in files: how much room and how many colours there are, what the options ask for, and
 //! what a plan says of its rows. What is drawn is `crate::render`'s affair.
 
+use std::any::Any;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::ExecutionPlan;
 use terminal_size::{Height, Width};
 
 use super::arguments::{self, Drawing, Intensity};
 use super::error::Failure;
 use super::output::{PrintError, Replacement};
 use crate::render::{
-    ColorDepth, Frame, Options, Origin, OriginKind, Paper, RenderError, Rows, Scale, Screen, Selection, Theme,
+    ChartX, ColorDepth, Frame, Options, Origin, OriginKind, Paper, RenderError, Rows, Scale, Screen, Selection, Theme,
 };
 use crate::sql::exec::Call;
 
@@ -34,6 +39,7 @@ fn text(results: &[Rows], drawing: &Drawing, size: (u32, u32), color: ColorDepth
     let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
     let screen = Screen { width: side(size.0), height: side(size.1), color };
     let frame = Frame::try_from_results(results, &drawing.selection()).map_err(refused)?;
+    drawing.check(std::slice::from_ref(&frame))?;
     crate::render::to_text(&frame, &drawing.options(), screen).map_err(refused)
 }
 
@@ -57,6 +63,41 @@ impl Drawing {
                 Some(arguments::Paper::Light) => Theme::Light,
                 Some(arguments::Paper::Dark) | None => Theme::Dark,
             },
+        }
+    }
+
+    /// Refuses what would be ignored.
+    fn check(&self, frames: &[Frame]) -> Result<(), Failure> {
+        let has = |is_it: fn(&Frame) -> bool| frames.iter().any(is_it);
+        let is_heatmap = |frame: &Frame| matches!(frame, Frame::Heatmap(_));
+        let is_chart = |frame: &Frame| matches!(frame, Frame::Chart(_));
+        let is_series = |frame: &Frame| matches!(frame, Frame::Chart(chart) if chart.x == ChartX::Time);
+        let unused = if !has(is_heatmap) && self.threshold.is_some() {
+            Some(("--threshold", "a heatmap"))
+        } else if !has(is_heatmap) && self.intensity.is_some() {
+            Some(("--intensity", "a heatmap"))
+        } else if frames.iter().all(is_chart) && self.prices.is_some() {
+            Some(("--prices", "a heatmap or a map"))
+        } else if !has(is_heatmap) && !has(is_series) && self.range.is_some() {
+            Some(("--range", "a heatmap or a series over time"))
+        } else {
+            None
+        };
+        match unused {
+            Some((option, what)) => Err(Failure::new(format!("render: {option} goes with {what}; this is none"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what a terminal cannot do.
+    ///
+    /// # Errors
+    /// Names the option.
+    pub(crate) fn check_terminal(&self) -> Result<(), String> {
+        match (self.theme, self.pixel_ratio) {
+            (Some(_), _) => Err("--theme needs a file: a terminal has its own colours".to_owned()),
+            (None, Some(_)) => Err("--pixel-ratio needs a file: text has no pixels".to_owned()),
+            (None, None) => Ok(()),
         }
     }
 
@@ -117,6 +158,11 @@ impl Target {
         }
     }
 
+    /// Whether the file holds more than one picture.
+    pub(crate) fn is_page(&self) -> bool {
+        self.kind == Kind::Html
+    }
+
     /// Draws results to the file, as a whole or not at all.
     ///
     /// # Errors
@@ -135,7 +181,11 @@ impl Target {
     fn bytes(&self, results: &[Rows], drawing: &Drawing) -> Result<Vec<u8>, Failure> {
         let options = drawing.options();
         let selection = drawing.selection();
-        let frame = || Frame::try_from_results(results, &selection).map_err(refused);
+        let frame = || {
+            let frame = Frame::try_from_results(results, &selection).map_err(refused)?;
+            drawing.check(std::slice::from_ref(&frame))?;
+            Ok::<_, Failure>(frame)
+        };
         match self.kind {
             Kind::Png => crate::render::to_png(&frame()?, &options, drawing.paper()).map_err(refused),
             Kind::Svg => {
@@ -143,6 +193,7 @@ impl Target {
             }
             Kind::Html => {
                 let frames = Frame::all_from_results(results, &selection).map_err(refused)?;
+                drawing.check(&frames)?;
                 crate::render::to_html(&frames, &options).map(String::into_bytes).map_err(refused)
             }
             Kind::Text(color) => {
@@ -154,18 +205,21 @@ impl Target {
 
 /// Functions whose rows are estimates of what stands.
 const ESTIMATING: [&str; 4] = ["liq_levels", "liq_flows", "liq_heatmap", "liq_map"];
-/// Functions that say something of the book itself, other than where and when it is looked at.
+/// Parameters that are not written in a picture: those that have a place of their own, and those of where and when.
 const NOT_SHOWN: [&str; 6] = ["model", "at", "by", "on", "on_bad_rows", "by_leverage"];
 
 /// What the calls of table functions in a plan say of its rows.
-pub(crate) fn origin(calls: &[Call]) -> Origin {
+pub(crate) fn origin(calls: &[Call], scanned: Scanned) -> Origin {
     let estimating = calls.iter().find(|call| ESTIMATING.contains(&call.function));
     let is_given = calls.iter().any(|call| matches!(call.function, "liq_bucket" | "liq_price_tiered"));
-    let kind = match (estimating, is_given) {
-        (Some(_), _) => OriginKind::Estimated,
-        (None, true) => OriginKind::RealPositions,
-        (None, false) => OriginKind::Unknown,
+    let kind = match (estimating, is_given, scanned.positions) {
+        (Some(_), true, true) => OriginKind::EstimatedAndGiven,
+        (Some(_), _, _) => OriginKind::Estimated,
+        (None, true, true) => OriginKind::RealPositions,
+        (None, true, false) => OriginKind::Given,
+        (None, false, _) => OriginKind::Unknown,
     };
+    let is_simulated = scanned.sample;
     let setting = |call: &Call, name: &str| {
         call.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
     };
@@ -179,7 +233,52 @@ pub(crate) fn origin(calls: &[Call]) -> Origin {
         "expected" => Some(format!("expected: the book × {}", setting(call, "coverage")?)),
         _ => Some("book: as if everybody stayed".to_owned()),
     });
-    Origin { kind, model: calls.iter().find_map(|call| setting(call, "model")), parameters, coverage }
+    // One key that all calls are narrowed to.
+    let key = |name: &str| {
+        let values = |call: &Call| {
+            let prefix = format!("{name} = ");
+            call.pushed.iter().find_map(|predicate| predicate.strip_prefix(&prefix).map(str::to_owned))
+        };
+        let mut found: Vec<String> = calls.iter().filter_map(values).collect();
+        found.dedup();
+        found.pop().filter(|_| found.is_empty())
+    };
+    Origin {
+        kind,
+        model: calls.iter().find_map(|call| setting(call, "model")),
+        parameters,
+        coverage,
+        is_simulated,
+        exchange: key("exchange"),
+        symbol: key("symbol"),
+    }
+}
+
+/// What a plan reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    /// Files of the embedded sample, whose market is simulated.
+    pub(crate) sample: bool,
+    /// Files or tables in which accounts hold positions.
+    pub(crate) positions: bool,
+}
+
+impl Scanned {
+    /// Looks at everything that a plan scans.
+    pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        let scan = (plan.as_ref() as &dyn Any).downcast_ref::<DataSourceExec>();
+        let files = scan.and_then(|scan| (scan.data_source().as_ref() as &dyn Any).downcast_ref::<FileScanConfig>());
+        let schema = files.map_or_else(|| plan.schema(), |files| Arc::clone(files.file_schema()));
+        let has = |name: &str| schema.column_with_name(name).is_some();
+        let own = Self {
+            sample: files.is_some_and(|files| files.object_store_url.as_str().starts_with("sample://")),
+            positions: plan.children().is_empty() && has("liquidation_price") && has("entry_price") && has("size"),
+        };
+        plan.children().into_iter().map(Self::of).fold(own, |both, one| Self {
+            sample: both.sample || one.sample,
+            positions: both.positions || one.positions,
+        })
+    }
 }
 
 fn room() -> (u32, u32) {
@@ -218,17 +317,20 @@ mod tests {
         let owned = |pairs: &[(&'static str, &str)]| {
             pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect::<Vec<_>>()
         };
-        Call { function, given: owned(given), settings: owned(settings) }
+        Call { function, given: owned(given), settings: owned(settings), pushed: vec!["symbol = BTCUSDT".to_owned()] }
     }
 
     #[test]
     fn an_estimate_says_so_and_what_was_set() {
+        let sample = Scanned { sample: true, positions: false };
         let heatmap = call(
             "liq_heatmap",
             &[("step", "1h"), ("model", "zones"), ("max_distance", "0.1")],
             &[("model", "zones"), ("scale", "expected"), ("coverage", "0.091")],
         );
-        let origin = origin(&[heatmap, call("liq_bars", &[("step", "1h"), ("on_bad_rows", "skip")], &[])]);
+        let origin = origin(&[heatmap, call("liq_bars", &[("step", "1h"), ("on_bad_rows", "skip")], &[])], sample);
+        assert_eq!(origin.label(), "estimated, simulated market");
+        assert_eq!((origin.exchange.as_deref(), origin.symbol.as_deref()), (None, Some("BTCUSDT")));
         assert_eq!(origin.kind, OriginKind::Estimated);
         assert_eq!(origin.parameters_label(), "model zones · step 1h · max_distance 0.1");
         assert_eq!(origin.coverage.as_deref(), Some("expected: the book × 0.091"));
@@ -237,9 +339,13 @@ mod tests {
     #[test]
     fn positions_that_somebody_holds_are_no_estimate_unless_an_estimate_made_them() {
         let bucket = call("liq_bucket", &[("price_step", "50")], &[]);
-        assert_eq!(origin(std::slice::from_ref(&bucket)).kind, OriginKind::RealPositions);
-        assert_eq!(origin(&[bucket, call("liq_levels", &[], &[])]).kind, OriginKind::Estimated);
-        assert_eq!(origin(&[]), Origin::default());
+        let (prices, positions) = (Scanned::default(), Scanned { sample: false, positions: true });
+        assert_eq!(origin(std::slice::from_ref(&bucket), positions).kind, OriginKind::RealPositions);
+        assert_eq!(origin(std::slice::from_ref(&bucket), prices).kind, OriginKind::Given);
+        let both = [bucket, call("liq_levels", &[], &[])];
+        assert_eq!(origin(&both, prices).kind, OriginKind::Estimated);
+        assert_eq!(origin(&both, positions).kind, OriginKind::EstimatedAndGiven);
+        assert_eq!(origin(&[], prices), Origin::default());
     }
 
     #[test]

@@ -323,23 +323,30 @@ fn tokenize_range(text: &str, range: Range<usize>, dialect: &dyn Dialect) -> Tok
     Tokenized { tokens, ranges, error }
 }
 
-/// Where in a command's argument a statement begins: at its first or second word. A first word may be in quotes.
+/// Where in a command's argument a statement begins: at the first word, outside quotes, that begins statements. The first
+/// words may be options and a file.
 fn statement_in(argument: &str) -> Option<usize> {
     let mut at = 0;
-    for _ in 0..2 {
+    loop {
         at += argument[at..].len() - argument[at..].trim_start().len();
         let rest = &argument[at..];
-        let word = match rest.strip_prefix('\'').and_then(|quoted| quoted.find('\'')) {
-            Some(closing) => &rest[..closing + 2],
+        let quoted = ['\'', '"'].iter().find_map(|quote| {
+            let inner = rest.strip_prefix(*quote)?;
+            inner.find(*quote).map(|closing| &rest[..closing + 2])
+        });
+        let word = match quoted {
+            Some(word) => word,
             None => rest.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default(),
         };
         let begins = BEGIN_A_STATEMENT.iter().any(|begin| begin.eq_ignore_ascii_case(word));
         if begins || rest.starts_with('(') {
             return Some(at);
         }
+        if word.is_empty() {
+            return None;
+        }
         at += word.len();
     }
-    None
 }
 
 /// Whether nothing but space precedes a place on its line.

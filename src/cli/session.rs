@@ -31,13 +31,13 @@ use super::error::{Diagnosis, Excerpt, Failure, Finding, nothing_found};
 use super::note;
 use super::output::{PrintError, Printed, Printer, Replacement};
 use super::progress::Progress;
-use super::render::origin;
+use super::render::{Scanned, origin};
 use super::script::{Script, Unparsed, mask};
 use super::storage;
 use super::tables::{Loaded, Root};
 use super::variables::{Scope, bind};
-use crate::render::Rows;
-use crate::sql::exec::{Call, calls};
+use crate::render::{Origin, Rows};
+use crate::sql::exec::calls;
 
 /// What shapes a session.
 #[derive(Debug, Clone)]
@@ -79,9 +79,9 @@ enum Planned {
     Rows {
         rows: SendableRecordBatchStream,
         progress: Progress,
-        bound: Option<String>,
-        /// The table functions that make the rows.
-        calls: Vec<Call>,
+        bound: String,
+        /// Where the rows come from, as far as the plan tells.
+        origin: Origin,
     },
     Written(u64),
     Changed,
@@ -153,7 +153,8 @@ impl Session {
     ) -> Result<Option<Rows>, Failure> {
         let collected = async {
             // The progress is shown until all rows are there.
-            let Planned::Rows { mut rows, progress: _progress, calls, .. } = self.plan(statement, scope).await? else {
+            let Planned::Rows { mut rows, progress: _progress, origin, bound } = self.plan(statement, scope).await?
+            else {
                 return Ok(None);
             };
             let mut batches = vec![RecordBatch::new_empty(rows.schema())];
@@ -166,7 +167,13 @@ impl Session {
             if batches.len() > 1 {
                 batches.remove(0);
             }
-            Ok(Some(Rows { batches, origin: origin(&calls) }))
+            if self.progress
+                && batches.iter().all(|batch| batch.num_rows() == 0)
+                && let Some(why) = nothing_found::why(&bound, &self.context).await
+            {
+                note(&why);
+            }
+            Ok(Some(Rows { batches, origin }))
         };
         let collected: Result<_, Located> = collected.await;
         collected.map_err(|error| match self.placed(script, statement, error) {
@@ -185,7 +192,8 @@ impl Session {
                 drop(progress);
                 // What the user took to read is not what the query took.
                 let elapsed = start.elapsed().saturating_sub(printed.waited);
-                if let Some(bound) = bound.filter(|_| printed.rows == 0)
+                if self.progress
+                    && printed.rows == 0
                     && let Some(why) = nothing_found::why(&bound, &self.context).await
                 {
                     note(&why);
@@ -205,10 +213,10 @@ impl Session {
             .parse(self.dialect().as_ref(), limit)
             .map_err(|(location, message)| Located::Parsing(location, message))?;
         bind(&mut parsed, scope).map_err(|(line, message)| Located::Binding(line, message))?;
-        let bound = self.progress.then(|| parsed.to_string());
+        let bound = parsed.to_string();
         let progress = Progress::start(self.progress);
         if lists_tables(&parsed) {
-            return Ok(Planned::Rows { rows: self.listing()?, progress, bound: None, calls: Vec::new() });
+            return Ok(Planned::Rows { rows: self.listing()?, progress, bound, origin: Origin::default() });
         }
         storage::prepare(&self.context, &mut parsed)?;
         select_all(&mut parsed);
@@ -239,12 +247,7 @@ impl Session {
         Ok(Some(replacement))
     }
 
-    async fn execute(
-        &self,
-        plan: LogicalPlan,
-        progress: Progress,
-        bound: Option<String>,
-    ) -> Result<Planned, DataFusionError> {
+    async fn execute(&self, plan: LogicalPlan, progress: Progress, bound: String) -> Result<Planned, DataFusionError> {
         let changes = matches!(&plan, LogicalPlan::Ddl(_));
         let writes = matches!(&plan, LogicalPlan::Dml(_) | LogicalPlan::Copy(_));
         let room = self.make_room(&plan)?;
@@ -254,7 +257,7 @@ impl Session {
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
         progress.watch(&plan);
-        let calls = calls(&plan);
+        let origin = origin(&calls(&plan), Scanned::of(&plan));
         let mut rows = execute_stream(plan, task)?;
         if writes {
             let mut written = 0;
@@ -271,7 +274,7 @@ impl Session {
             }
             return Ok(Planned::Changed);
         }
-        Ok(Planned::Rows { rows, progress, bound, calls })
+        Ok(Planned::Rows { rows, progress, bound, origin })
     }
 
     /// Gives an error its words and its place, and takes secrets out of it.

@@ -543,8 +543,12 @@ impl Shell {
 
     /// Runs the query again instead of keeping its rows: a result can be larger than memory.
     async fn plot(&mut self, script: &Script, command: &Command) -> Result<(), PrintError> {
-        let Plot { drawing, file: path } = Plot::read(words(&command.argument)).map_err(failed)?;
+        let words = words(&command.argument).map_err(|message| failed(format!("\\plot: {message}")))?;
+        let Plot { drawing, file: path } = Plot::read(words).map_err(failed)?;
         let path = path.map(|path| file(&path));
+        if path.is_none() {
+            drawing.check_terminal().map_err(|message| failed(format!("\\plot: {message}")))?;
+        }
         // Before the query: what cannot be drawn need not be computed.
         let target = path.as_deref().map(|path| render::Target::of(path, &drawing)).transpose();
         let target = target.map_err(|message| failed(format!("\\plot: {message}")))?;
@@ -560,6 +564,11 @@ impl Shell {
                 self.tell(&format!("'{}' is written", target.path.display()))?;
             }
         }
+        // \watch draws in the terminal, whatever the size and the paper of the file.
+        let drawing = match target {
+            Some(_) => Drawing { size: None, theme: None, pixel_ratio: None, ..drawing },
+            None => drawing,
+        };
         self.last = Some(Last::Picture(subject, drawing));
         Ok(())
     }
@@ -686,30 +695,44 @@ fn file(argument: &str) -> PathBuf {
     PathBuf::from(storage::home_expanded(unquoted(argument)).into_owned())
 }
 
-/// The words of an argument; quotes hold a word with spaces together.
-fn words(argument: &str) -> Vec<String> {
+/// The words of an argument; quotes hold a word with spaces together, and one with nothing in it.
+fn words(argument: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
-    let mut word = String::new();
+    let mut word: Option<String> = None;
     let mut quote = None;
     for character in argument.chars() {
         match (quote, character) {
-            (None, '\'' | '"') => quote = Some(character),
-            (Some(open), _) if character == open => quote = None,
-            (None, _) if character.is_whitespace() => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
             }
-            _ => word.push(character),
+            (Some(open), _) if character == open => quote = None,
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
         }
     }
-    if !word.is_empty() {
-        words.push(word);
+    words.extend(word);
+    match quote {
+        Some(quote) => Err(format!("the quote {quote} is not closed")),
+        None => Ok(words),
     }
-    words
 }
 
 /// An argument without the quotes that a name with spaces may have.
 fn unquoted(text: &str) -> &str {
     text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn quotes_hold_words_together() {
+        let read = |text: &str| words(text).expect("words");
+        assert_eq!(read("--title 'a b'  x.png"), ["--title", "a b", "x.png"]);
+        assert_eq!(read("--title '' \"it's\""), ["--title", "", "it's"]);
+        assert_eq!(read("  "), Vec::<String>::new());
+        assert_eq!(words("o'brien.svg").expect_err("an open quote"), "the quote ' is not closed");
+    }
 }

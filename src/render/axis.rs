@@ -108,6 +108,16 @@ pub(super) fn number(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
+/// Whether a character of a name would break a line, reach a terminal as a command, or turn the direction of text around.
+pub(super) fn is_harmful(letter: char) -> bool {
+    let is_mark = matches!(
+        letter,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    let is_separator = matches!(letter, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
+    letter.is_control() || is_mark || is_separator
+}
+
 /// A count with separated thousands.
 pub(super) fn count(value: usize) -> String {
     decimal(value as f64, 0)
@@ -148,9 +158,10 @@ pub(super) fn duration(ms: i64) -> String {
     format!("{ms} ms")
 }
 
-/// A label on the time axis: the column of its tick, the column of its first character, its text.
+/// A label on the time axis: the instant it names, the column of its tick, the column of its first character, its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TimeLabel {
+    pub(super) ms: i64,
     pub(super) tick: usize,
     pub(super) start: usize,
     pub(super) text: String,
@@ -208,7 +219,7 @@ pub(super) fn time_labels(first: i64, end: i64, width: usize) -> Vec<TimeLabel> 
             TickStep::Milliseconds(ms) => ms,
             TickStep::Months(months) => i64::from(months) * 28 * DAY,
         };
-        if (end - first) / step_ms > width as i64 / 6 + 1 {
+        if end.saturating_sub(first) / step_ms > width as i64 / 6 + 1 {
             continue;
         }
         let labels = labels_at(ticks(first, end, step), first, end, width, step);
@@ -220,35 +231,7 @@ pub(super) fn time_labels(first: i64, end: i64, width: usize) -> Vec<TimeLabel> 
     }
     // Nothing round lies within: name the first instant.
     let text = instant(first);
-    if text.len() <= width { vec![TimeLabel { tick: 0, start: 0, text }] } else { Vec::new() }
-}
-
-/// A label on a time axis that is finer than characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TimeTick {
-    pub(super) ms: i64,
-    pub(super) text: String,
-}
-
-/// The labels of [`time_labels`] with the instants they name, for an axis that has room for `width` characters.
-pub(super) fn time_ticks(first: i64, end: i64, width: usize) -> Vec<TimeTick> {
-    let labels = time_labels(first, end, width);
-    let names_first = |label: &TimeLabel| TimeTick { ms: first, text: label.text.clone() };
-    for step in TICK_STEPS {
-        // Only the step of the labels has as many ticks; listing those of much finer ones would take time for nothing.
-        let step_ms = match step {
-            TickStep::Milliseconds(ms) => ms,
-            TickStep::Months(months) => i64::from(months) * 28 * DAY,
-        };
-        if labels.is_empty() || (end - first) / step_ms > labels.len() as i64 + 1 {
-            continue;
-        }
-        let instants = ticks(first, end, step);
-        if labels_at(instants.clone(), first, end, width, step) == labels {
-            return instants.into_iter().zip(labels).map(|(ms, label)| TimeTick { ms, text: label.text }).collect();
-        }
-    }
-    labels.iter().take(1).map(names_first).collect()
+    if text.len() <= width { vec![TimeLabel { ms: first, tick: 0, start: 0, text }] } else { Vec::new() }
 }
 
 fn ticks(first: i64, end: i64, step: TickStep) -> Vec<i64> {
@@ -309,7 +292,7 @@ fn labels_at(ticks: Vec<i64>, first: i64, end: i64, width: usize, step: TickStep
             let tick = ((ms - first) as f64 / (end - first) as f64 * width as f64) as usize;
             let tick = tick.min(width - 1);
             let start = tick.saturating_sub(text.len() / 2).min(width.saturating_sub(text.len()));
-            TimeLabel { tick, start, text }
+            TimeLabel { ms, tick, start, text }
         })
         .collect()
 }
@@ -383,12 +366,16 @@ mod tests {
 
     #[test]
     fn ticks_are_the_instants_of_the_labels() {
-        let ticks = time_ticks(START, START + 35 * DAY, 70);
         let labels = time_labels(START, START + 35 * DAY, 70);
-        assert_eq!(ticks.len(), labels.len());
-        assert_eq!((ticks[0].ms, ticks[0].text.as_str()), (START + 6 * DAY, "Feb 16"));
-        assert_eq!(time_ticks(START + 1, START + 2, 40)[0].ms, START + 1);
-        assert!(time_ticks(START, START, 40).is_empty());
+        assert_eq!((labels[0].ms, labels[0].text.as_str()), (START + 6 * DAY, "Feb 16"));
+        assert_eq!(time_labels(START + 1, START + 2, 40)[0].ms, START + 1);
+        assert!(time_labels(START, START, 40).is_empty());
+        for years in 1..30 {
+            for width in [60, 120, 250, 400] {
+                let labels = time_labels(START, START + years * 365 * DAY, width);
+                assert!(labels.len() > 1, "{years} years, {width} characters: {labels:?}");
+            }
+        }
     }
 
     #[test]

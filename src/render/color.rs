@@ -14,19 +14,6 @@ pub enum ColorDepth {
     None,
 }
 
-impl ColorDepth {
-    /// What the environment variables of these names ask for: `NO_COLOR` (any text but the empty one,
-    /// <https://no-color.org>), `COLORTERM`, `TERM`.
-    pub fn from_variables(no_color: Option<&str>, colorterm: Option<&str>, term: Option<&str>) -> Self {
-        if no_color.is_some_and(|value| !value.is_empty()) || term == Some("dumb") {
-            return Self::None;
-        }
-        let has_true_color =
-            matches!(colorterm, Some("truecolor" | "24bit")) || term.is_some_and(|term| term.ends_with("-direct"));
-        if has_true_color { Self::TrueColor } else { Self::Ansi256 }
-    }
-}
-
 /// How notional becomes colour between the threshold and the brightest cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scale {
@@ -204,13 +191,5 @@ mod tests {
                 assert!((back - usd).abs() < 1e-9, "{scale:?}: {usd} came back as {back}");
             }
         }
-    }
-
-    #[test]
-    fn variables_choose_the_depth() {
-        assert_eq!(ColorDepth::from_variables(Some("1"), Some("truecolor"), None), ColorDepth::None);
-        assert_eq!(ColorDepth::from_variables(Some(""), Some("truecolor"), None), ColorDepth::TrueColor);
-        assert_eq!(ColorDepth::from_variables(None, None, Some("xterm-256color")), ColorDepth::Ansi256);
-        assert_eq!(ColorDepth::from_variables(None, None, Some("dumb")), ColorDepth::None);
     }
 }

@@ -29,6 +29,12 @@ pub struct Origin {
     pub parameters: Vec<(String, String)>,
     /// Which share of the book the amounts are: `book: as if everybody stayed`.
     pub coverage: Option<String>,
+    /// Whether the market itself is made up.
+    pub is_simulated: bool,
+    /// Whose rows the query asked for, where the rows do not say.
+    pub exchange: Option<String>,
+    /// See [`Origin::exchange`].
+    pub symbol: Option<String>,
 }
 
 /// Whether amounts are estimates.
@@ -38,6 +44,10 @@ pub enum OriginKind {
     Estimated,
     /// From positions that somebody holds.
     RealPositions,
+    /// From liquidation prices that were given, whoever made them.
+    Given,
+    /// Both beside each other.
+    EstimatedAndGiven,
     /// The rows do not say: a table or a file was read.
     #[default]
     Unknown,
@@ -49,12 +59,43 @@ impl OriginKind {
         match self {
             Self::Estimated => "estimated",
             Self::RealPositions => "real positions",
+            Self::Given => "liquidation prices as given",
+            Self::EstimatedAndGiven => "estimated and given",
             Self::Unknown => "origin not stated",
         }
     }
 }
 
 impl Origin {
+    /// The words of the footer: `estimated`, or `estimated, simulated market`.
+    pub fn label(&self) -> String {
+        match (self.kind, self.is_simulated) {
+            (kind, false) => kind.label().to_owned(),
+            (OriginKind::Estimated, true) => "estimated, simulated market".to_owned(),
+            (OriginKind::RealPositions, true) => "known positions, simulated market".to_owned(),
+            (OriginKind::Unknown, true) => "simulated market".to_owned(),
+            (kind, true) => format!("{}, simulated market", kind.label()),
+        }
+    }
+
+    /// What is true of rows of both.
+    pub(super) fn with(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.kind = match (self.kind, other.kind) {
+            (one, other) if one == other => one,
+            (one, OriginKind::Unknown) => one,
+            (OriginKind::Unknown, other) => other,
+            (OriginKind::Estimated | OriginKind::EstimatedAndGiven, _)
+            | (_, OriginKind::Estimated | OriginKind::EstimatedAndGiven) => OriginKind::EstimatedAndGiven,
+            _ => OriginKind::Given,
+        };
+        both.model = self.model.clone().or(other.model.clone());
+        both.coverage = self.coverage.clone().or(other.coverage.clone());
+        both.parameters.extend(other.parameters.iter().filter(|one| !self.parameters.contains(one)).cloned());
+        both.is_simulated |= other.is_simulated;
+        both
+    }
+
     /// The model and the parameters that the query set: `model precise · step 1h`. Empty if the query tells nothing.
     pub fn parameters_label(&self) -> String {
         let model = self.model.iter().map(|model| format!("model {model}"));
@@ -178,10 +219,25 @@ impl Heatmap {
         format!("{} UTC", axis::instants(self.time.first_ms, self.time.last_ms()))
     }
 
-    /// The price that stands at the right edge: the close of the last candle, else the last known price.
+    /// The last known price: the one that the rows state, from which distances are measured, else a candle's close.
     pub fn last_price(&self) -> Option<f64> {
-        let candle = self.candles.last().copied().flatten().map(|candle| candle.close);
-        candle.or_else(|| self.current.iter().rev().find_map(|price| *price))
+        self.current.iter().rev().find_map(|price| *price)
+    }
+
+    /// Says so if all that stands at the end on one side is below the threshold: an empty half is not an empty book.
+    pub(super) fn hidden_side(&self, threshold_usd: f64) -> Option<String> {
+        let from = self.cells.len().checked_sub(self.price.count)?;
+        let largest = |side: Sides| {
+            let cells = self.cells.iter().zip(&self.sides).skip(from);
+            cells.filter(|(_, sides)| **sides == side).map(|(usd, _)| *usd).fold(0.0, f64::max)
+        };
+        let is_hidden = |largest: f64| largest > 0.0 && largest < threshold_usd;
+        match (is_hidden(largest(Sides::LONG)), is_hidden(largest(Sides::SHORT))) {
+            (true, true) => Some("all that stands at the end is below the threshold".to_owned()),
+            (true, false) => Some("all longs at the end are below the threshold".to_owned()),
+            (false, true) => Some("all shorts at the end are below the threshold".to_owned()),
+            (false, false) => None,
+        }
     }
 
     /// The candles of several columns as one, or the prices where there are none.

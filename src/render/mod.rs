@@ -241,7 +241,7 @@ pub fn to_png(frame: &Frame, options: &Options, paper: Paper) -> Result<Vec<u8>,
 pub fn to_svg(frame: &Frame, options: &Options, paper: Paper) -> Result<String, RenderError> {
     options.validate()?;
     paper.validate()?;
-    svg::encode(&scene::draw(frame, options, paper)?, paper)
+    svg::encode(&scene::draw(frame, options, paper)?)
 }
 
 /// Draws as one HTML page that needs nothing else: no network, no fonts, no library. Several frames stand below each
@@ -298,6 +298,13 @@ pub enum RenderError {
     SeveralModels {
         /// Those found, sorted.
         models: Vec<String>,
+    },
+    /// Rows that should be one: which of them is meant?
+    Ambiguous {
+        /// What several rows say: `the candle of 2026-02-10 00:00`.
+        what: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// A legend has a limit.
     TooManyLines {
@@ -357,9 +364,9 @@ impl fmt::Display for RenderError {
             Self::Empty { reason } => write!(f, "render: nothing to draw: {reason}"),
             Self::MissingColumns { missing, found } => write!(
                 f,
-                "render: no result is a heatmap, a map or a series: {} {} missing, columns found: {}",
+                "render: nothing here can be drawn, though a table can be printed: a heatmap lacks {}, and a series 'ts' with a \
+                 number beside it; columns found: {}",
                 quoted(missing),
-                if missing.len() == 1 { "is" } else { "are" },
                 found.join(", "),
             ),
             Self::ColumnType { column, allowed, was } => {
@@ -382,6 +389,7 @@ impl fmt::Display for RenderError {
                 models.len(),
                 models.join(", "),
             ),
+            Self::Ambiguous { what, advice } => write!(f, "render: several rows are {what}; {advice}"),
             Self::TooManyLines { count, most } => {
                 write!(f, "render: a panel holds at most {most} lines, found {count}; filter with WHERE")
             }
@@ -392,7 +400,7 @@ impl fmt::Display for RenderError {
             ),
             Self::SeveralInstants { count, first, last } => write!(
                 f,
-                "render: a map shows one 'ts', found {count} from {first} to {last}; filter with WHERE ts = …",
+                "render: a map or a cascade shows one 'ts', found {count} from {first} to {last}; filter with WHERE ts = …",
             ),
             Self::TooManyCells { columns, time_step, rows, price_step } => write!(
                 f,

@@ -14,14 +14,14 @@ use base64::engine::general_purpose::STANDARD;
 use super::color::Rgb;
 use super::scene::font::{self, Part, Weight};
 use super::scene::{Grid, Item, Paint, Scene, Stroke, Text};
-use super::{Paper, RenderError, png};
+use super::{RenderError, png};
 
 /// Draws the shapes.
 ///
 /// # Errors
 ///
 /// As [`png::encode`], for the cells.
-pub(super) fn encode(scene: &Scene, _paper: Paper) -> Result<String, RenderError> {
+pub(super) fn encode(scene: &Scene) -> Result<String, RenderError> {
     let mut out = String::new();
     let mut grids = Vec::new();
     for item in &scene.items {
@@ -212,7 +212,7 @@ impl fmt::Display for Escaped<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::frame::{Frame, Map, MapRow};
-    use super::super::{Options, to_svg};
+    use super::super::{Options, Paper, to_svg};
     use super::*;
 
     fn map(symbol: &str) -> Frame {

@@ -1,4 +1,4 @@
-//! Which part of a heatmap is seen, and how much is how bright: the same for every back end.
+//! Which part of a heatmap is seen, what the threshold hides, and how the brightest colour is chosen.
 //!
 //! In: a [`Heatmap`] and the [`Options`]. Out: the prices of the picture's lower and upper edge, what the threshold
 //! hides, and the notional that is drawn in full yellow. Nothing here knows of characters or pixels.

@@ -177,6 +177,8 @@ pub struct Call {
     pub given: Vec<(&'static str, String)>,
     /// Every parameter that changes the answer, defaults included.
     pub settings: Vec<(&'static str, String)>,
+    /// Predicates that its inputs apply: `symbol = BTCUSDT`.
+    pub pushed: Vec<String>,
 }
 
 /// The calls of table functions in a plan, the outermost first.
@@ -246,7 +248,7 @@ impl FunctionExec {
         let written = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
         let given = self.given.iter().map(|(name, value)| (*name, written(name).unwrap_or_else(|| value.clone())));
         let given = given.collect();
-        Call { function: self.operator.function(), given, settings }
+        Call { function: self.operator.function(), given, settings, pushed: self.pushed.clone() }
     }
 
     fn settings(&self) -> Vec<(String, String)> {

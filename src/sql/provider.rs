@@ -56,8 +56,13 @@ pub struct FunctionTable {
 impl FunctionTable {
     /// Makes the table of a bound call.
     pub fn new(arguments: &Arguments<'_>, operator: Arc<dyn Operator>, inputs: Vec<Input>) -> FunctionTable {
+        FunctionTable { given: arguments.given(), ..FunctionTable::within(operator, inputs) }
+    }
+
+    /// Makes a table that another function reads and no user has called.
+    pub fn within(operator: Arc<dyn Operator>, inputs: Vec<Input>) -> FunctionTable {
         let schema = operator.schema();
-        FunctionTable { operator, given: arguments.given(), inputs, schema }
+        FunctionTable { operator, given: Vec::new(), inputs, schema }
     }
 
     fn commutes(&self, filter: &Expr) -> bool {

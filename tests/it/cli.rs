@@ -349,7 +349,7 @@ fn render_needs_something_to_draw() {
     let message = refused(2, &["render"]);
     assert!(message.starts_with("error: render: give a script with -f FILE, or SQL with -c SQL"), "{message}");
     let message = refused(1, &["render", "-c", "SELECT 1 AS a"]);
-    assert!(message.starts_with("error: render: no result is a heatmap, a map or a series"), "{message}");
+    assert!(message.starts_with("error: render: nothing here can be drawn"), "{message}");
 }
 
 #[test]

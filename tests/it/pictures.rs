@@ -155,6 +155,12 @@ fn the_same_rows_are_the_same_picture() {
         let first = fs::read(drawn(folder.path(), file, CELLS, &[])).expect("the picture");
         assert_eq!(fs::read(drawn(folder.path(), file, CELLS, &["--partitions", "1"])).expect("the picture"), first);
     }
+    // Of several partitions, in whatever order they end.
+    let both = "SELECT * FROM liq_heatmap(liq_bars(candles, open_interest => open_interest), max_distance => 0.05,
+        price_step => 100, by_leverage => true) WHERE symbol = 'BTCUSDT' AND ts > '2026-03-14'";
+    let draw = |file| fs::read(drawn(folder.path(), file, both, &["--partitions", "2"])).expect("the picture");
+    let first = draw("b.html");
+    assert!((0..3).all(|_| draw("b.html") == first));
 }
 
 #[test]
@@ -199,7 +205,7 @@ fn the_origin_is_told_by_the_query() {
     let real = svg(
         "SELECT * FROM liq_bucket(positions, 100, INTERVAL '1 day') WHERE exchange = 'binance' AND symbol = 'BTCUSDT'",
     );
-    assert!(real.contains("real positions") && !real.contains("estimated"));
+    assert!(real.contains("known positions, simulated market") && !real.contains("estimated"));
 }
 
 #[test]
@@ -256,11 +262,7 @@ fn what_cannot_be_drawn_is_refused_before_it_is_computed() {
         assert_eq!(code, Some(1), "{script}");
         message
     };
-    assert!(
-        failing("SELECT 1 AS a").contains("no result is a heatmap, a map or a series"),
-        "{}",
-        failing("SELECT 1 AS a")
-    );
+    assert!(failing("SELECT 1 AS a").contains("nothing here can be drawn"), "{}", failing("SELECT 1 AS a"));
     let empty = format!("{CELLS} WHERE false");
     assert_eq!(failing(&empty), "error: render: nothing to draw: the result has no rows");
     let symbols = format!("SELECT 'A' AS symbol, * FROM ({CELLS}) UNION ALL SELECT 'B', * FROM ({CELLS})");
@@ -308,7 +310,7 @@ fn plot_draws_to_files_with_the_options_of_render() {
     fs::write(folder.path().join("s.sql"), &script).expect("a script");
     let output = liqsql(folder.path(), &["--format", "csv", "-f", "s.sql"]);
     assert!(
-        stderr(&output).contains("s.sql:10: error: render: no result is a heatmap")
+        stderr(&output).contains("s.sql:10: error: render: nothing here can be drawn")
             || stderr(&output).contains("s.sql:"),
         "{}",
         stderr(&output)

@@ -10,8 +10,8 @@ use arrow::array::{
 };
 use arrow::datatypes::Int32Type;
 use liqsql::render::{
-    ColorDepth, Frame, Heatmap, Options, Origin, OriginKind, Prices, RenderError, Rows, Scale, Screen, Selection,
-    to_text,
+    Chart, ColorDepth, Frame, Heatmap, Options, Origin, OriginKind, Prices, RenderError, Rows, Scale, Screen,
+    Selection, to_text,
 };
 
 /// 2026-02-10 00:00 UTC.
@@ -220,8 +220,8 @@ fn what_cannot_be_drawn_is_named() {
     );
     assert_eq!(
         error(&[vec![without(&base, &["price_low", "side"])]]),
-        "render: no result is a heatmap, a map or a series: 'price_low', 'side' are missing, \
-         columns found: ts, exchange, symbol, price, price_high, notional_usd",
+        "render: nothing here can be drawn, though a table can be printed: a heatmap lacks 'price_low', 'side', and a \
+         series 'ts' with a number beside it; columns found: ts, exchange, symbol, price, price_high, notional_usd",
     );
     assert_eq!(
         error(&[vec![with(&base, "symbol", Arc::new(StringArray::from(vec!["ETHUSDT", "BTCUSDT"])))]]),
@@ -342,8 +342,27 @@ fn candles_are_drawn_and_give_the_current_price() {
     let frame = heatmap_of(&[vec![candles.clone()], vec![sample()]]);
     let candle = frame.candles[0].unwrap();
     assert_eq!((candle.open, candle.high, candle.low, candle.close), (97_400.0, 97_800.0, 97_100.0, 97_401.0));
+    // The price that the rows state is the one from which distances are measured; candles speak where it is missing.
     let picture = draw(&[vec![candles.clone()], vec![sample()]], &plain(80, 24)).unwrap();
+    assert!(picture.contains("◄ 97,450.0"), "{picture}");
+    let priceless = without(&sample(), &["price"]);
+    let picture = draw(&[vec![candles.clone()], vec![priceless]], &plain(80, 24)).unwrap();
     assert!(picture.contains("◄ 97,495.0"), "{picture}");
+
+    // Two candles of one instant and nothing that tells them apart: neither is drawn.
+    let twice = vec![candles.clone(), candles.clone()];
+    assert_eq!(
+        error(&[twice, vec![sample()]]),
+        "render: several rows are the candle of 2026-02-10 00:00; add the column that tells them apart \
+         ('exchange', 'symbol'), or filter with WHERE",
+    );
+    // Nor are two books summed that nothing tells apart.
+    let message = error(&[vec![sample(), sample()]]);
+    assert!(
+        message
+            .starts_with("render: several rows are the longs between 96,000 and 96,100 at 2026-02-10 00:00; sum them"),
+        "{message}"
+    );
 
     // Those of another symbol are not this market.
     let other = with(&candles, "symbol", Arc::new(StringArray::from(vec!["ETHUSDT"; 96])));
@@ -386,7 +405,7 @@ fn a_map_of_several_instants_is_refused() {
     let later = Arc::new(TimestampMillisecondArray::from(vec![START, START, START, START + HOUR]));
     assert_eq!(
         error(&[vec![with(&map(), "ts", later)]]),
-        "render: a map shows one 'ts', found 2 from 2026-02-10 00:00 to 2026-02-10 01:00; filter with WHERE ts = …",
+        "render: a map or a cascade shows one 'ts', found 2 from 2026-02-10 00:00 to 2026-02-10 01:00; filter with WHERE ts = …",
     );
 }
 
@@ -395,4 +414,120 @@ fn a_title_replaces_the_default_and_cannot_carry_escapes() {
     let mut options = plain(80, 24);
     options.options.title = Some("mine \x1b[31m".to_string());
     assert!(draw(&[vec![sample()]], &options).unwrap().starts_with("mine ?[31m\n"));
+}
+
+fn chart_of(columns: Vec<(&str, ArrayRef)>) -> Result<Chart, String> {
+    let rows = rows(&[vec![batch(columns)]]);
+    match Frame::try_from_results(&rows, &Selection::default()) {
+        Ok(Frame::Chart(chart)) => Ok(chart),
+        Ok(other) => panic!("expected a chart, was {other:?}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn hours(hours: &[i64]) -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::from_iter_values(hours.iter().map(|hour| START + hour * HOUR)))
+}
+
+fn numbers(values: &[f64]) -> ArrayRef {
+    Arc::new(Float64Array::from(values.to_vec()))
+}
+
+fn words(values: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+#[test]
+fn numbers_over_time_are_panels_of_lines() {
+    let chart = chart_of(vec![
+        ("ts", hours(&[0, 0, 1, 1])),
+        ("exchange", words(&["binance", "bybit", "binance", "bybit"])),
+        ("symbol", words(&["BTCUSDT"; 4])),
+        ("close", numbers(&[1.0, 2.0, 3.0, f64::NAN])),
+        ("funding_rate", numbers(&[1e-4, 2e-4, 3e-4, 4e-4])),
+        ("rank", numbers(&[1.0; 4])),
+    ])
+    .unwrap();
+    assert_eq!(chart.subject, "BTCUSDT over time");
+    let panels: Vec<_> = chart.panels.iter().map(|panel| (panel.title.as_str(), panel.series.len())).collect();
+    assert_eq!(panels, [("price", 2), ("funding_rate", 2)]);
+    assert_eq!(chart.panels[0].series[1].name, "close bybit");
+    let points = &chart.panels[0].series[0].points;
+    assert_eq!(
+        points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>(),
+        [(START as f64, 1.0), ((START + HOUR) as f64, 3.0)]
+    );
+    // Longs and shorts are never one line, whatever the instants.
+    let sides =
+        vec![("ts", hours(&[0, 1, 2])), ("side", words(&["long", "short", "long"])), ("usd", numbers(&[1.0; 3]))];
+    let names: Vec<_> = chart_of(sides).unwrap().panels[0].series.iter().map(|series| series.name.clone()).collect();
+    assert_eq!(names, ["usd long", "usd short"]);
+    // Of sums that stand beside their parts the sums are drawn.
+    let sums =
+        vec![("ts", hours(&[0, 0, 1])), ("band", words(&["all", "L1", "all"])), ("usd", numbers(&[3.0, 1.0, 4.0]))];
+    let chart = chart_of(sums).unwrap();
+    assert_eq!((chart.panels[0].series.len(), chart.notes[0].as_str()), (1, "rows with band 'all'"));
+}
+
+#[test]
+fn series_that_say_too_little_are_refused() {
+    let twice = vec![("ts", hours(&[0, 0])), ("close", numbers(&[1.0, 2.0]))];
+    assert_eq!(
+        chart_of(twice).unwrap_err(),
+        "render: nothing to draw: all rows are of one instant, a series needs two"
+    );
+    let twice = vec![("ts", hours(&[0, 0, 1])), ("close", numbers(&[1.0, 2.0, 3.0]))];
+    let message = chart_of(twice).unwrap_err();
+    assert!(message.starts_with("render: several rows are of 2026-02-10 00:00 and one line; filter"), "{message}");
+    let hostile = vec![("ts", hours(&[0, 1, 2])), ("value", numbers(&[1e308, -1e308, 1.0]))];
+    let chart = chart_of(hostile).unwrap();
+    assert_eq!(chart.panels[0].series[0].points.iter().filter(|point| point.y.is_finite()).count(), 1);
+}
+
+#[test]
+fn a_cascade_is_of_one_instant() {
+    let cascade = |instants: &[i64]| {
+        chart_of(vec![
+            ("ts", hours(instants)),
+            ("shock", numbers(&[-0.05, -0.05])),
+            ("step", numbers(&[1.0, 2.0])),
+            ("price_from", numbers(&[100.0, 95.0])),
+            ("price_to", numbers(&[95.0, 93.0])),
+            ("liquidated_usd", numbers(&[2e6, 1e6])),
+            ("cumulative_usd", numbers(&[2e6, 3e6])),
+        ])
+    };
+    let chart = cascade(&[0, 0]).unwrap();
+    let line =
+        |panel: usize| chart.panels[panel].series[0].points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>();
+    assert_eq!(line(0), [(0.0, 100.0), (1.0, 95.0), (2.0, 93.0)]);
+    assert_eq!(line(1), [(0.0, 0.0), (1.0, 2e6), (2.0, 3e6)]);
+    assert!(cascade(&[0, 1]).unwrap_err().contains("a map or a cascade shows one 'ts', found 2"));
+}
+
+#[test]
+fn pools_are_those_of_the_picture_and_alone_they_are_a_map() {
+    let pools = |hour: i64| {
+        batch(vec![
+            ("ts", hours(&[hour, hour])),
+            ("pool_id", numbers(&[1.0, 2.0])),
+            ("price", numbers(&[97_450.0; 2])),
+            ("side", words(&["long", "short"])),
+            ("price_low", numbers(&[96_000.0, 98_000.0])),
+            ("price_high", numbers(&[96_300.0, 98_100.0])),
+            ("notional_usd", numbers(&[5e6, 4e6])),
+            ("distance", numbers(&[-0.01, 0.006])),
+        ])
+    };
+    // The sample ends at hour 47.
+    assert_eq!(heatmap_of(&[vec![sample()], vec![pools(47)]]).pools[0].label(), "$5M · -1 %");
+    assert!(heatmap_of(&[vec![sample()], vec![pools(46)]]).pools.is_empty());
+    assert!(heatmap_of(&[vec![sample()], vec![pools(48)]]).pools.is_empty());
+    let Frame::Map(map) = Frame::try_from_results(&rows(&[vec![pools(3)]]), &Selection::default()).unwrap() else {
+        panic!("pools alone are a map");
+    };
+    assert_eq!((map.rows.len(), map.rows[0].long_usd, map.current), (2, 5e6, Some(97_450.0)));
+    let inverted = with(&pools(47), "price_high", numbers(&[95_000.0, 98_100.0]));
+    let error = error(&[vec![sample()], vec![inverted]]);
+    assert_eq!(error, "render: column 'price_high' must hold a price above 'price_low' (96000), was 95000");
 }

@@ -22,8 +22,24 @@ function createChart(name, section) {
 
   const xText = (x) => (frame.x === "time" ? `${instant(x)} UTC` : `${frame.xName ?? "x"} ${number(x)}`);
 
+  // How many series of the same tone and mark stand before one in its panel.
+  const repeats = new Map();
+  for (const panel of frame.panels) {
+    const seen = {};
+    for (const series of panel.series) {
+      const key = `${series.tone} ${series.mark}`;
+      repeats.set(series, seen[key] ?? 0);
+      seen[key] = (seen[key] ?? 0) + 1;
+    }
+  }
+
+  /** Several of one side are shades of its colour, as in scene/chart.rs. */
   function color(colors, series) {
-    return series.tone === "kind" ? KIND_COLORS[series.toneKind % KIND_COLORS.length] : colors[series.tone];
+    if (series.tone === "kind") return KIND_COLORS[series.toneKind % KIND_COLORS.length];
+    const own = colors[series.tone], before = repeats.get(series);
+    if (before === 0) return own;
+    if (before === 1) return blended(own, colors.ink, 0.5);
+    return before === 2 ? blended(own, colors.paper, 0.45) : blended(own, KIND_COLORS[before % KIND_COLORS.length], 0.6);
   }
 
   function extent() {
@@ -322,9 +338,9 @@ function createChart(name, section) {
   function refresh() {
     const [first, last] = [everyX[0], everyX[everyX.length - 1]];
     const times = frame.x === "time" && everyX.length ? `${instants(first, last)} UTC` : "";
-    const title = joined(frame.subject, times, frame.origin.model && `model ${frame.origin.model}`);
+    const title = joined(frame.subject, times);
     parts.title.textContent = data.title ?? title;
-    parts.parameters.textContent = joined(data.title && title, frame.origin.parameters);
+    parts.parameters.textContent = joined(data.title && title, modelPlaces(null, frame).parameters, frame.origin.parameters);
     stage.under.setAttribute("aria-label", parts.title.textContent);
     fillFooter(parts.footer, frame.origin.label, [[frame.origin.coverage], ...frame.notes.map((note) => [note])]);
     stage.redraw();
@@ -339,6 +355,7 @@ function createChart(name, section) {
     state: () => ({
       title: parts.title.textContent, isHome: state.isHome, x: { from: state.view[0], to: state.view[1] },
       series: frame.panels.flatMap((panel) => panel.series.map((series) => series.name)),
+      colors: frame.panels.flatMap((panel) => panel.series.map((series) => color(cssColors(), series))),
     }),
   };
 }

@@ -17,7 +17,8 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
 use super::super::frame::{
-    Chart, ChartX, Heatmap, LayeredBy, Map, Origin, Panel, Pool, PoolSide, Series, SeriesMark, Tone, Unit,
+    Chart, ChartX, Heatmap, LayeredBy, Map, MapRow, Origin, Panel, Pool, PoolSide, Series, SeriesMark, TimeAxis, Tone,
+    Unit,
 };
 use super::super::{Options, RenderError, Scale, Theme, axis, color, view};
 use super::json::{array, null, number, numbers, object, optional_number, optional_text, text};
@@ -81,9 +82,17 @@ pub(super) fn theme_name(theme: Theme) -> &'static str {
 fn heatmap(whole: &Heatmap, most: (usize, usize), options: &Options) -> Result<String, RenderError> {
     let prices = options.prices.map(|prices| prices.around(whole.last_price())).transpose()?;
     let (small, factors) = shrink::shrunk(whole, most);
-    let bands = small.bands.iter().map(|band| -> Result<String, RenderError> {
-        Ok(object([("name", text(&band.name)), ("cells", text(&packed_f32(&band.cells)?))]))
+    let end = whole.time.count.saturating_sub(1);
+    let bands = small.bands.iter().zip(&whole.bands).map(|(band, own)| -> Result<String, RenderError> {
+        Ok(object([
+            ("name", text(&band.name)),
+            ("cells", text(&packed_f32(&band.cells)?)),
+            ("totals", totals(whole, &own.cells, factors, prices)?),
+            ("lastUsd", pair(shrink::standing(whole, &own.cells, end))),
+            ("lastLargest", pair(shrink::largest_at_end(whole, &own.cells))),
+        ]))
     });
+    let sums_at = shrink::shown_columns(whole, factors.0).into_iter().map(|column| instant(whole.time, column));
     let candles = small.candles.iter().flat_map(|candle| match candle {
         Some(candle) => [candle.open, candle.high, candle.low, candle.close],
         None => [f64::NAN; 4],
@@ -122,9 +131,11 @@ fn heatmap(whole: &Heatmap, most: (usize, usize), options: &Options) -> Result<S
                 ("high", number(whole.price.high())),
             ]),
         ),
-        ("prices", prices.map_or_else(null, |(low, high)| numbers([low, high]))),
+        ("prices", prices.map_or_else(null, pair)),
         ("shrunk", shrunk),
         ("cells", text(&packed_f32(&small.cells)?)),
+        ("totals", totals(whole, &whole.cells, factors, prices)?),
+        ("sumsAt", if factors == (1, 1) { null() } else { numbers(sums_at) }),
         ("sides", text(&packed(&sides)?)),
         ("isPresent", text(&packed(&is_present)?)),
         ("current", text(&packed_f64(current)?)),
@@ -132,9 +143,35 @@ fn heatmap(whole: &Heatmap, most: (usize, usize), options: &Options) -> Result<S
         ("bands", array(bands.collect::<Result<Vec<_>, _>>()?)),
         ("pools", array(whole.pools.iter().map(pool))),
         ("lastPrice", optional_number(whole.last_price())),
-        ("lastUsd", numbers([whole.last_usd.0, whole.last_usd.1])),
+        ("lastUsd", pair(whole.last_usd)),
+        ("lastLargest", pair(shrink::largest_at_end(whole, &whole.cells))),
         ("ignoredRows", number(whole.ignored_rows as f64)),
     ]))
+}
+
+/// Of a grid that is embedded smaller, five numbers per embedded column, one list after the other: see
+/// [`shrink::Totals`]. `null` for a grid that is embedded whole.
+fn totals(
+    whole: &Heatmap,
+    grid: &[f64],
+    (across, along): shrink::Factors,
+    prices: Option<(f64, f64)>,
+) -> Result<String, RenderError> {
+    if (across, along) == (1, 1) {
+        return Ok(null());
+    }
+    let rows = prices.map_or(0..whole.price.count, |(low, high)| view::rows_within(whole.price, low, high));
+    let totals = shrink::totals(whole, grid, across, &rows);
+    let lists = [totals.sums, totals.counts, totals.largest, totals.longs, totals.shorts];
+    Ok(text(&packed_f64(lists.into_iter().flatten())?))
+}
+
+fn instant(time: TimeAxis, column: usize) -> f64 {
+    time.first_ms.saturating_add(time.step_ms.saturating_mul(column as i64)) as f64
+}
+
+fn pair((long, short): (f64, f64)) -> String {
+    numbers([long, short])
 }
 
 /// `cells of 1 h × 100`.
@@ -150,11 +187,11 @@ fn cell_label(heatmap: &Heatmap) -> String {
 }
 
 fn map(map: &Map, options: &Options) -> Result<String, RenderError> {
-    let rows: Vec<_> = view::rows_of_map(map, options)?;
-    let rows: Vec<usize> = rows.into_iter().filter(|&row| row < map.rows.len()).collect();
-    let of = |value: fn(&super::super::frame::MapRow) -> f64| numbers(rows.iter().map(|&row| value(&map.rows[row])));
+    // All rows whatever the prices asked for, which are only what is seen first: sums begin at the current price.
+    let prices = options.prices.map(|prices| prices.around(map.current)).transpose()?;
+    let of = |value: fn(&MapRow) -> f64| numbers(map.rows.iter().map(value));
     let layers = map.layers.iter().map(|layer| {
-        let usd = rows.iter().map(|&row| layer.usd.get(row).copied().unwrap_or(0.0));
+        let usd = (0..map.rows.len()).map(|row| layer.usd.get(row).copied().unwrap_or(0.0));
         object([("name", text(&layer.name)), ("usd", numbers(usd))])
     });
     let layered_by = match map.layered_by {
@@ -169,6 +206,7 @@ fn map(map: &Map, options: &Options) -> Result<String, RenderError> {
         ("origin", origin(&map.origin)),
         ("at", optional_number(map.at_ms.map(|ms| ms as f64))),
         ("current", optional_number(map.current)),
+        ("prices", prices.map_or_else(null, pair)),
         ("low", of(|row| row.low)),
         ("high", of(|row| row.high)),
         ("longUsd", of(|row| row.long_usd)),
@@ -244,11 +282,13 @@ fn series(series: &Series) -> String {
     ])
 }
 
+/// The model stands in the title or among the parameters: the script decides.
 fn origin(origin: &Origin) -> String {
+    let parameters = origin.parameters.iter().map(|(name, value)| format!("{name} {value}"));
     object([
-        ("label", text(origin.kind.label())),
+        ("label", text(&origin.label())),
         ("model", optional_text(origin.model.as_deref())),
-        ("parameters", text(&origin.parameters_label())),
+        ("parameters", text(&parameters.collect::<Vec<_>>().join(" · "))),
         ("coverage", optional_text(origin.coverage.as_deref())),
     ])
 }
@@ -264,7 +304,7 @@ fn pool(pool: &Pool) -> String {
         ("high", number(pool.high)),
         ("price", number(pool.price)),
         ("usd", number(pool.usd)),
-        ("label", text(&pool.label())),
+        ("label", text(&format!("{side} {}", pool.label()))),
     ])
 }
 
@@ -307,6 +347,13 @@ pub(super) mod tests {
         let bytes = unpacked(packed);
         let count = bytes.len() / 4;
         (0..count).map(|index| f32::from_le_bytes([0, 1, 2, 3].map(|plane| bytes[plane * count + index]))).collect()
+    }
+
+    pub(in super::super) fn unpacked_f64(packed: &str) -> Vec<f64> {
+        let bytes = unpacked(packed);
+        let count = bytes.len() / 8;
+        let value = |index: usize| [0, 1, 2, 3, 4, 5, 6, 7].map(|plane| bytes[plane * count + index]);
+        (0..count).map(|index| f64::from_le_bytes(value(index))).collect()
     }
 
     #[test]

@@ -29,12 +29,27 @@ async function inflateNumbers(base64, Type) {
 
 /** Of layers: from low to high leverage, and of what has no order. */
 const LEVERAGE_COLORS = [
-  "#5b6ee1", "#3f9fe0", "#36c2c4", "#f4d35e", "#f29e38", "#c77dff",
+  "#4064be", "#42a0cd", "#78c8a5", "#f0cd5f", "#f59141", "#e84655",
 ];
 const KIND_COLORS = [
-  "#4c9be8", "#f2a93b", "#a583e8", "#3fc1b0", "#e86fae", "#a8bd4b", "#d97f5a", "#7f8fa9",
-  "#57c7f2", "#d0c16b", "#8b6fd6", "#63b36d",
+  "#5ca9fa", "#fab83c", "#be8cff", "#6ed782", "#ff80b0", "#50dce6",
+  "#f07846", "#c8cd6e", "#8c96ff", "#cda587", "#ebebf0", "#82afa5",
 ];
+
+/** The colour of one of `count` leverages, lowest first: the ends are always the coolest and the hottest. */
+function leverageColor(index, count) {
+  const last = LEVERAGE_COLORS.length - 1;
+  const place = index / Math.max(count - 1, 1) * last;
+  const low = Math.floor(place), share = place - low;
+  return blended(LEVERAGE_COLORS[low], LEVERAGE_COLORS[Math.min(low + 1, last)], share);
+}
+
+/** Two colours `#rrggbb` as one, `share` of it the second. */
+function blended(one, other, share) {
+  const channels = (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+  const from = channels(one), to = channels(other);
+  return `rgb(${from.map((channel, at) => Math.round(channel * (1 - share) + to[at] * share)).join(", ")})`;
+}
 
 /** The 256 colours and the one for nothing as pixels of an ImageData. */
 const PIXELS = (() => {

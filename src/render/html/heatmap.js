@@ -14,7 +14,8 @@ function createHeatmaps(name, section) {
     index: 0, leverage: "all", range: "all", threshold: data.threshold, intensity: data.scale,
     candles: true, pools: true, profile: true, view: null, isHome: true,
   };
-  let frame = null, grid = null, stats = null, scale = null, layout = null, image = null, hatch = null;
+  // `totals` are of the whole grid where `grid` holds the largest cells of blocks, else null.
+  let frame = null, grid = null, totals = null, stats = null, scale = null, layout = null, image = null, hatch = null;
   // The frame that was asked for last; a grid takes some milliseconds to decode, and choices may follow faster.
   let wanted = 0, asked = 0, shown = 0;
 
@@ -61,17 +62,27 @@ function createHeatmaps(name, section) {
   }
 
   async function decodedParts(source) {
-    const [cells, sides, isPresent, current, candles] = await Promise.all([
-      inflateNumbers(source.cells, Float32Array), inflate(source.sides), inflate(source.isPresent),
+    const [cells, totals, sides, isPresent, current, candles] = await Promise.all([
+      inflateNumbers(source.cells, Float32Array), inflateTotals(source), inflate(source.sides), inflate(source.isPresent),
       inflateNumbers(source.current, Float64Array), source.candles ? inflateNumbers(source.candles, Float64Array) : null,
     ]);
-    return { cells, sides, isPresent, current, candles, bandCells: null };
+    return { cells, totals, sides, isPresent, current, candles, bandCells: null };
+  }
+
+  /** Sums per column of the whole grid, if the embedded one is smaller: the five lists of `shrink.rs`. */
+  async function inflateTotals(source) {
+    if (!source.totals) return null;
+    const lists = await inflateNumbers(source.totals, Float64Array), length = lists.length / 5;
+    const [sums, counts, largest, longs, shorts] = [0, 1, 2, 3, 4].map((list) => lists.subarray(list * length, (list + 1) * length));
+    return { sums, counts, largest, longs, shorts };
   }
 
   /** The parts by leverage are decoded when somebody asks for them. */
   async function decodeBands(of) {
-    of.bandsAsked ??= Promise.all(of.bands.map((band) => inflateNumbers(band.cells, Float32Array)));
-    of.bandCells = await of.bandsAsked;
+    of.bandsAsked ??= Promise.all(of.bands.map((band) => Promise.all([inflateNumbers(band.cells, Float32Array), inflateTotals(band)])));
+    const bands = await of.bandsAsked;
+    of.bandCells = bands.map(([cells]) => cells);
+    of.bandTotals = bands.map(([, totals]) => totals);
     return of.bandCells;
   }
 
@@ -89,6 +100,7 @@ function createHeatmaps(name, section) {
     state.index = index;
     frame = next;
     grid = cells;
+    totals = band < 0 ? next.totals : next.bandTotals[band];
     if (band < 0) state.leverage = "all";
     const ranges = RANGES.filter(([, length]) => length < frame.time.end - frame.time.first);
     if (!ranges.some(([label]) => label === state.range)) state.range = "all";
@@ -138,7 +150,16 @@ function createHeatmaps(name, section) {
       }
     }
     const sorted = found.subarray(0, length).sort();
-    stats = { sorted, mean: length ? sum / length : 0, max: length ? sorted[length - 1] : 0, largestOfRow, drawn: sorted, drawnKey: "" };
+    let cells = length, max = length ? sorted[length - 1] : 0;
+    if (totals) {
+      const over = (list) => list.subarray(first, end);
+      const add = (all, value) => all + value;
+      sum = over(totals.sums).reduce(add, 0);
+      cells = over(totals.counts).reduce(add, 0);
+      // As precise as the cells that are compared with it.
+      max = Math.fround(largest(over(totals.largest), 0));
+    }
+    stats = { sorted, mean: cells ? sum / cells : 0, max, largestOfRow, drawn: sorted, drawnKey: "" };
   }
 
   /** The cells as the whole picture shows them: where several share a pixel, their largest. */
@@ -483,6 +504,15 @@ function createHeatmaps(name, section) {
       long += longs[row];
       longs[row] = long;
     }
+    // Largest cells do not add up: their sums have the right shape, the totals are those of the whole grid.
+    if (totals) {
+      const [wholeLong, wholeShort] = [totals.longs[column], totals.shorts[column]];
+      for (let row = 0; row < rows; row++) {
+        longs[row] *= long > 0 ? wholeLong / long : 0;
+        shorts[row] *= short > 0 ? wholeShort / short : 0;
+      }
+      [long, short] = [wholeLong, wholeShort];
+    }
     return { longs, shorts, largest, long, short };
   }
 
@@ -562,12 +592,11 @@ function createHeatmaps(name, section) {
     context.textAlign = "right";
     context.fillText(usd(mostCumulative), profile.x + profile.width, y);
     const lines = [
-      [instant(columnTime(column)) + " UTC", colors.ink],
+      [instant(frame.sumsAt ? frame.sumsAt[column] : columnTime(column)) + " UTC", colors.ink],
       [`short ${usd(short, 3)}`, colors.short],
       [`long ${usd(long, 3)}`, colors.long],
-      [`bars to ${usd(most)}`, colors.dim],
-      ["lines: cumulative", colors.dim],
-      ...(frame.shrunk ? [["of the largest cells", colors.dim]] : []),
+      [frame.shrunk ? `bars: largest cells, to ${usd(most)}` : `bars to ${usd(most)}`, colors.dim],
+      [frame.shrunk ? "lines: cumulative, ends exact" : "lines: cumulative", colors.dim],
     ];
     context.textAlign = "right";
     lines.forEach(([text, color], index) => {
@@ -648,24 +677,35 @@ function createHeatmaps(name, section) {
     };
   }
 
+  /** Says so if all that stands at the end on one side is below the threshold: `Heatmap::hidden_side`. */
+  function hiddenSide([long, short], low) {
+    const [hidesLongs, hidesShorts] = [long, short].map((most) => most > 0 && most < low);
+    if (hidesLongs && hidesShorts) return "all that stands at the end is below the threshold";
+    if (hidesLongs) return "all longs at the end are below the threshold";
+    return hidesShorts ? "all shorts at the end are below the threshold" : "";
+  }
+
   /** The texts around the picture, and the picture. */
   function refresh() {
     if (!frame) return;
-    const [first, end] = rangeColumns(), column = end - 1, low = thresholdUsd();
+    const [first] = rangeColumns(), low = thresholdUsd();
     const hidden = lowerBound(stats.sorted, low);
     const times = `${instants(columnTime(first), frame.time.last)} UTC`;
-    const title = joined(frame.subject, times, frame.origin.model && `model ${frame.origin.model}`, state.leverage !== "all" && state.leverage);
+    const model = modelPlaces(choice, frame);
+    const title = joined(frame.subject, times, model.title, state.leverage !== "all" && state.leverage);
     const whole = data.title ?? title;
     parts.title.textContent = whole;
-    parts.parameters.textContent = joined(data.title && title, frame.origin.parameters, frame.cell);
+    parts.parameters.textContent = joined(data.title && title, model.parameters, frame.origin.parameters, frame.cell);
     stage.under.setAttribute("aria-label", whole);
     sliderValue.textContent = `${number(state.threshold)} ×`;
-    const last = state.leverage === "all" ? frame.lastUsd : (({ long, short }) => [long, short])(profileOf(column));
+    const { lastUsd, lastLargest } = frame.bands.find((band) => band.name === state.leverage) ?? frame;
+    const shown = frame.shrunk ? "shown cells" : "cells";
     const shrunk = frame.shrunk && `every cell of this page is the largest of ${frame.shrunk[0]} × ${frame.shrunk[1]} (time × price)`;
     fillFooter(parts.footer, frame.origin.label, [
-      [frame.origin.coverage], [frame.coverage], [`max cell ${usd(stats.max, 3)}`],
-      [`threshold ${number(state.threshold)} × mean: ${count(hidden)} of ${count(stats.sorted.length)} cells below ${usd(low, 3)} hidden`, `${name}-hidden`],
-      [`standing at the end: longs ${usd(last[0], 3)}, shorts ${usd(last[1], 3)}`], [ignoredRows(frame.ignoredRows)], [shrunk],
+      [frame.origin.coverage], [frame.coverage],
+      [`standing at the end: longs ${usd(lastUsd[0], 3)}, shorts ${usd(lastUsd[1], 3)}`], [`largest cell ${usd(stats.max, 3)}`],
+      [`threshold ${number(state.threshold)} × mean: ${count(hidden)} of ${count(stats.sorted.length)} ${shown} below ${usd(low, 3)} hidden`, `${name}-hidden`],
+      [`intensity: ${state.intensity}`], [hiddenSide(lastLargest, low), `${name}-hidden-side`], [ignoredRows(frame.ignoredRows)], [shrunk],
     ]);
     stage.redraw();
   }

@@ -17,8 +17,8 @@ function createMaps(name, section) {
   let frame = frames[0], bars = [], sums = null, layout = null, together = 1;
 
   function layerColor(index) {
-    const palette = frame.layeredBy === "leverage" ? LEVERAGE_COLORS : KIND_COLORS;
-    return palette[index % palette.length];
+    if (frame.layeredBy === "leverage") return leverageColor(index, frame.layers.length);
+    return KIND_COLORS[index % KIND_COLORS.length];
   }
 
   function show(index) {
@@ -30,7 +30,7 @@ function createMaps(name, section) {
     state.hidden = new Set([...state.hidden].filter((layer) => frame.layers.some((one) => one.name === layer)));
     fillLegend();
     accumulate();
-    const [low, high] = extent();
+    const [low, high] = limits();
     const keeps = state.view && !state.isHome && before.symbol === frame.symbol && state.view[0] < high && state.view[1] > low;
     if (keeps) state.view = moved(state.view, 0, [low, high]);
     else goHome();
@@ -64,6 +64,20 @@ function createMaps(name, section) {
 
   // Rows are sorted by their lower edges.
   const extent = () => [frame.low[0], largest(frame.high, 0)];
+
+  /** The whole picture: the prices asked for, or all rows and the current price unless that is far from them. */
+  function home() {
+    if (frame.prices) return frame.prices;
+    const [low, high] = extent(), margin = (high - low) / 5, current = frame.current ?? low;
+    return [Math.min(low, Math.max(current, low - margin)), Math.max(high, Math.min(current, high + margin))];
+  }
+
+  /** How far a view may go: to all rows, also those beside the prices asked for. */
+  function limits() {
+    const [low, high] = extent(), [from, to] = home();
+    return [Math.min(low, from), Math.max(high, to)];
+  }
+
   const bucket = () => frame.low.reduce((least, low, index) => Math.min(least, frame.high[index] - low), Infinity);
 
   /** Amounts per row without the hidden layers, and their sums away from the price. */
@@ -87,7 +101,7 @@ function createMaps(name, section) {
   }
 
   function goHome() {
-    state.view = extent();
+    state.view = home();
     state.isHome = true;
   }
 
@@ -95,7 +109,7 @@ function createMaps(name, section) {
 
   function pan(dx) {
     if (!layout) return;
-    state.view = moved(state.view, -dx / layout.width * (state.view[1] - state.view[0]), extent());
+    state.view = moved(state.view, -dx / layout.width * (state.view[1] - state.view[0]), limits());
     state.isHome = false;
     stage.redraw();
   }
@@ -103,7 +117,7 @@ function createMaps(name, section) {
   function zoom(x, _y, factor) {
     if (!layout) return;
     const at = state.view[0] + clamp((x - layout.x) / layout.width, 0, 1) * (state.view[1] - state.view[0]);
-    state.view = zoomed(state.view, at, factor, extent(), 4 * bucket());
+    state.view = zoomed(state.view, at, factor, limits(), 4 * bucket());
     state.isHome = false;
     stage.redraw();
   }
@@ -154,7 +168,7 @@ function createMaps(name, section) {
     if (label) label.textContent = barLabel();
     const shown = bars.filter(isShown);
     const most = largest(shown.map(total), Number.MIN_VALUE) * 1.05;
-    const mostCumulative = largest([...sums.cumulativeLong, ...sums.cumulativeShort], Number.MIN_VALUE) * 1.05;
+    const mostCumulative = largest(shown.flatMap((bar) => [bar.cumulativeLong ?? 0, bar.cumulativeShort ?? 0]), Number.MIN_VALUE) * 1.05;
     Object.assign(layout, { most, mostCumulative });
     const { x, y, width, height } = layout;
     drawUsdAxis(context, colors, most, x - 8, "right", true);
@@ -248,8 +262,15 @@ function createMaps(name, section) {
   }
 
   function drawCurrent(context, colors) {
-    if (frame.current === null || frame.current < state.view[0] || frame.current > state.view[1]) return;
-    const x = Math.round(toX(frame.current)) + 0.5, text = `price ${marketPrice(frame.current)}`;
+    if (frame.current === null) return;
+    const [from, to] = state.view, now = marketPrice(frame.current);
+    // A price outside the picture is named at the edge behind which it lies.
+    if (frame.current < from || frame.current > to) {
+      const isBelow = frame.current < from, edge = isBelow ? layout.x : layout.x + layout.width;
+      tag(context, isBelow ? `← ${now}` : `${now} →`, edge, 10, colors.tag, colors["tag-ink"], isBelow ? "left" : "right");
+      return;
+    }
+    const x = Math.round(toX(frame.current)) + 0.5, text = `price ${now}`;
     context.strokeStyle = colors.ink;
     context.setLineDash([5, 4]);
     line(context, x, layout.y - 6, x, layout.y + layout.height);
@@ -317,11 +338,14 @@ function createMaps(name, section) {
 
   function refresh() {
     const at = frame.at === null ? "" : `${instant(frame.at)} UTC`;
-    const title = joined(frame.subject, at, frame.origin.model && `model ${frame.origin.model}`);
+    const model = modelPlaces(choice, frame);
+    const title = joined(frame.subject, at, model.title);
     parts.title.textContent = data.title ?? title;
-    parts.parameters.textContent = joined(data.title && title, frame.origin.parameters, `buckets of ${price(bucket(), bucket())}`);
+    parts.parameters.textContent = joined(data.title && title, model.parameters, frame.origin.parameters, `buckets of ${price(bucket(), bucket())}`);
     stage.under.setAttribute("aria-label", parts.title.textContent);
-    const sum = (values) => values.reduce((all, value) => all + value, 0);
+    // Of the rows whose middles are among the prices asked for, as rows_of_map of view.rs.
+    const isAskedFor = (middle) => !frame.prices || (middle >= frame.prices[0] && middle < frame.prices[1]);
+    const sum = (values) => values.reduce((all, value, row) => all + (isAskedFor((frame.low[row] + frame.high[row]) / 2) ? value : 0), 0);
     const without = state.hidden.size ? `without ${[...state.hidden].join(", ")}` : "";
     fillFooter(parts.footer, frame.origin.label, [
       [frame.origin.coverage], [`longs ${usd(sum(sums.long), 3)}, shorts ${usd(sum(sums.short), 3)}`], [without],

@@ -8,7 +8,8 @@
 //! The page asks no network for anything; its policy forbids it. Texts of the rows reach it only as JSON, and the
 //! script shows them only as text. All drawing is in the script, which `page.js` describes; what it decides (what the
 //! threshold hides, which amount is how bright) follows `view` and `color`, so that the page and the other back ends
-//! agree.
+//! agree. Of a grid larger than a screen the page has the largest cells of blocks, and per column the sums of the whole:
+//! threshold, largest cell and what stands agree, but cells are counted, and the brightest is chosen, among those it has.
 
 mod data;
 mod json;
@@ -167,10 +168,11 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::frame::{
-        Band, Candle, ChartX, MapRow, Origin, Panel, Point, PriceAxis, Series, SeriesMark, Sides, TimeAxis, Tone, Unit,
+        Band, Candle, ChartX, MapRow, Origin, Panel, Point, Pool, PoolSide, PriceAxis, Series, SeriesMark, Sides,
+        TimeAxis, Tone, Unit,
     };
     use super::super::{Prices, Scale, Theme};
-    use super::data::tests::{unpacked, unpacked_f32};
+    use super::data::tests::{unpacked, unpacked_f32, unpacked_f64};
     use super::*;
 
     fn heatmap(symbol: &str, model: &str) -> Heatmap {
@@ -346,19 +348,62 @@ mod tests {
         large.price.count = rows;
         large.cells = vec![0.0; columns * rows];
         large.cells[1_234 * rows + 567] = 9.0e6;
+        large.cells[1_235 * rows + 567] = 5.0e6;
+        large.cells[1_999 * rows + 3] = 3.0e6;
         large.sides = vec![Sides::LONG; columns * rows];
         large.is_present = vec![true; columns];
         large.current = vec![None; columns];
         large.candles = Vec::new();
-        large.bands = Vec::new();
-        let page = drawn(&[Frame::Heatmap(large)]);
+        large.bands[0].cells = large.cells.iter().map(|usd| usd / 2.0).collect();
+        let page = drawn(&[Frame::Heatmap(large.clone())]);
         let data = data(&page);
         let cells = unpacked_f32(text_at(data, "cells"));
         assert_eq!(cells.len(), 1_000 * 600);
         assert_eq!(cells[617 * 600 + 283], 9.0e6);
-        assert_eq!(cells.iter().sum::<f32>(), 9.0e6);
+        assert_eq!(cells.iter().sum::<f32>(), 12.0e6);
         assert!(data.contains(r#""shrunk":[2,2]"#));
+        // The numbers are those of the whole grid.
+        let (_, own) = data.split_once("\"cells\"").unwrap();
+        let totals = unpacked_f64(text_at(own, "totals"));
+        assert_eq!(totals.len(), 5 * 1_000);
+        assert_eq!([0, 1, 2].map(|list| totals[list * 1_000 + 617]), [14.0e6, 2.0, 9.0e6]);
+        assert_eq!((totals[3 * 1_000 + 617], totals[3 * 1_000 + 999]), (5.0e6, 3.0e6));
+        assert!(data.contains(r#""sumsAt":[3600000,10800000,"#));
+        let (_, band) = data.split_once("\"bands\"").unwrap();
+        assert_eq!(unpacked_f64(text_at(band, "totals"))[617], 7.0e6);
+        assert!(band.contains(r#""lastUsd":[1500000,0],"lastLargest":[1500000,0]"#));
+        assert!(data.contains(r#""lastLargest":[3000000,0]"#));
         assert!(data.contains(r#""price":{"low":100,"step":2,"count":600,"high":1300}"#));
+        // Prices that are asked for need not lie between blocks: of 2 rows of one only the lower is within.
+        large.cells[1_234 * rows + 566] = 2.0e6;
+        let options = Options { prices: Some(Prices::Between(100.0, 667.0)), ..Options::default() };
+        let page = super::page(&[Frame::Heatmap(large)], &options).unwrap();
+        let (_, own) = self::data(&page).split_once("\"cells\"").unwrap();
+        let totals = unpacked_f64(text_at(own, "totals"));
+        assert_eq!([0, 1, 2].map(|list| totals[list * 1_000 + 617]), [2.0e6, 1.0, 2.0e6]);
+    }
+
+    #[test]
+    fn a_map_is_embedded_whole_whatever_the_prices() {
+        let mut map = map();
+        map.rows[0].low = 95.0;
+        map.rows[0].high = 96.0;
+        let options = Options { prices: Some(Prices::Between(90.0, 97.0)), ..Options::default() };
+        let page = page(&[Frame::Map(map)], &options).unwrap();
+        let data = data(&page);
+        assert!(data.contains(r#""prices":[90,97],"low":[95,100],"high":[96,101]"#));
+        assert!(data.contains(r#""longUsd":[5,0],"shortUsd":[0,7]"#));
+    }
+
+    #[test]
+    fn pools_say_their_side_and_parameters_leave_out_the_model() {
+        let mut heatmap = heatmap("BTCUSDT", "precise");
+        heatmap.origin.parameters = vec![("step".to_owned(), "1h".to_owned())];
+        let (side, low, high) = (PoolSide::Short, 102.0, 103.0);
+        heatmap.pools = vec![Pool { side, low, high, price: 102.5, usd: 2.4e6, distance: Some(0.031) }];
+        let page = drawn(&[Frame::Heatmap(heatmap)]);
+        assert!(data(&page).contains(r#""label":"short $2.4M · +3.1 %""#));
+        assert!(data(&page).contains(r#""model":"precise","parameters":"step 1h""#));
     }
 
     #[test]

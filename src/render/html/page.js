@@ -11,6 +11,7 @@
  *   all        -title -parameters -canvas -tooltip -footer -reset
  *   heatmap    -symbol -exchange -model -leverage -range -threshold -threshold-value -intensity
  *              -candles -pools -profile -hidden (the text of what the threshold hides)
+ *              -hidden-side (the text if that is all of a side)
  *   map        -symbol -exchange -model -pools -legend
  * and one #theme button for the page. <html data-ready="true"> once all sections have been drawn for the first time.
  *
@@ -25,10 +26,11 @@
  *                            isLoading (something chosen is not shown yet; takes milliseconds),
  *                            options {symbol, exchange, model, leverage, range}, time {from, to} in ms,
  *                            price {low, high}, columns {from, to}, cells, hiddenCells, thresholdUsd, brightestUsd,
- *                            maxUsd, profileColumn, profileLongUsd, profileShortUsd
+ *                            maxUsd, profileColumn, profileLongUsd, profileShortUsd; of a grid that is embedded
+ *                            smaller cells and hiddenCells count embedded cells, the others are of the whole grid
  *     map                    symbol, exchange, model, options, layers, hiddenLayers, price {low, high}, current,
  *                            bucketsPerBar
- *     chart                  x {from, to}, series
+ *     chart                  x {from, to}, series, colors
  *   liqsql.cellAt(x, y)      what is drawn at a point in client pixels, or null;
  *     heatmap                {section, column, row, ts, timeText, low, high, usd, side, isHidden, isGap, bands,
  *                            price, distance, candle}

@@ -2,6 +2,8 @@
 //!
 //! Sums would show amounts that stand at no price, and means would wash out the thin levels that matter most. Times and
 //! prices stay where they are: a block of three columns is one column of thrice the step.
+//!
+//! No mean, count or sum can be worked out from maxima: [`Totals`] are those of the whole grid.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -82,6 +84,74 @@ pub(super) fn shrunk(heatmap: &Heatmap, most: (usize, usize)) -> (Cow<'_, Heatma
     (Cow::Owned(small), (across, along))
 }
 
+/// What the columns of a smaller grid no longer tell of the whole one; each list has an entry per column of the smaller.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Totals {
+    /// Of the cells at the prices asked for: their sum, how many are not empty, and the largest.
+    pub(super) sums: Vec<f64>,
+    pub(super) counts: Vec<f64>,
+    pub(super) largest: Vec<f64>,
+    /// All that stands at [`shown_columns`], at any price.
+    pub(super) longs: Vec<f64>,
+    pub(super) shorts: Vec<f64>,
+}
+
+/// Sums up a grid of a heatmap, all cells or a band, by blocks of so many columns. Only `rows` count, except for what
+/// stands.
+pub(super) fn totals(heatmap: &Heatmap, grid: &[f64], across: usize, rows: &Range<usize>) -> Totals {
+    let height = heatmap.price.count;
+    let mut totals = Totals::default();
+    for block in blocks(heatmap.time.count, across) {
+        let cells = block.flat_map(|column| within(grid, &(column * height + rows.start..column * height + rows.end)));
+        let (mut sum, mut count, mut largest) = (0.0, 0.0, 0.0f64);
+        for &usd in cells.filter(|usd| **usd > 0.0) {
+            sum += usd;
+            count += 1.0;
+            largest = largest.max(usd);
+        }
+        totals.sums.push(sum);
+        totals.counts.push(count);
+        totals.largest.push(largest);
+    }
+    (totals.longs, totals.shorts) =
+        shown_columns(heatmap, across).into_iter().map(|column| standing(heatmap, grid, column)).unzip();
+    totals
+}
+
+/// The column of the whole grid whose sums stand for a block of columns: the last one that has data.
+pub(super) fn shown_columns(heatmap: &Heatmap, across: usize) -> Vec<usize> {
+    let last = |block: Range<usize>| {
+        let is_present = within(&heatmap.is_present, &block);
+        block.start + is_present.iter().rposition(|is_present| *is_present).unwrap_or(block.len() - 1)
+    };
+    blocks(heatmap.time.count, across).into_iter().map(last).collect()
+}
+
+/// Long and short notional of one column of a grid; where both stand in a cell, price tells them apart.
+pub(super) fn standing(heatmap: &Heatmap, grid: &[f64], column: usize) -> (f64, f64) {
+    let PriceAxis { low, step, count } = heatmap.price;
+    let range = column * count..(column + 1) * count;
+    let current = heatmap.current.get(column).copied().flatten();
+    let cells = within(grid, &range).iter().zip(within(&heatmap.sides, &range)).enumerate();
+    cells.fold((0.0, 0.0), |(long, short), (row, (&usd, &sides))| match (sides, current) {
+        (Sides::LONG, _) => (long + usd, short),
+        (Sides::SHORT, _) => (long, short + usd),
+        (_, None) => (long + usd / 2.0, short + usd / 2.0),
+        (_, Some(price)) if low + (row as f64 + 0.5) * step < price => (long + usd, short),
+        (_, Some(_)) => (long, short + usd),
+    })
+}
+
+/// The largest cell of the last column in which only longs stand, and that of shorts.
+pub(super) fn largest_at_end(heatmap: &Heatmap, grid: &[f64]) -> (f64, f64) {
+    let first = heatmap.time.count.saturating_sub(1) * heatmap.price.count;
+    let largest = |side: Sides| {
+        let cells = grid.iter().zip(&heatmap.sides).skip(first);
+        cells.filter(|(_, sides)| **sides == side).map(|(usd, _)| *usd).fold(0.0, f64::max)
+    };
+    (largest(Sides::LONG), largest(Sides::SHORT))
+}
+
 fn blocks(count: usize, size: usize) -> Vec<Range<usize>> {
     (0..count).step_by(size).map(|first| first..(first + size).min(count)).collect()
 }
@@ -157,6 +227,36 @@ mod tests {
         assert_eq!(small.is_present, [true, true, false]);
         assert_eq!(small.current, [Some(0.0), Some(3.0), Some(6.0)]);
         assert_eq!(small.candles, [None, candle(1.0, 4.0, 0.5, 3.0), None]);
+    }
+
+    #[test]
+    fn totals_are_those_of_the_whole_grid() {
+        let mut heatmap = heatmap(5, 4);
+        // Column by column: the second one is a gap, in the last one price is between the second and the third row.
+        heatmap.cells =
+            [[0.0, 2.0, 4.0, 0.0], [0.0; 4], [1.0, 1.0, 1.0, 1.0], [0.0, 8.0, 0.0, 3.0], [5.0, 6.0, 7.0, 0.5]].concat();
+        heatmap.sides = vec![Sides::SHORT; 20];
+        heatmap.sides[16..19].copy_from_slice(&[Sides::LONG, Sides::LONG.with(Sides::SHORT), Sides::NONE]);
+        heatmap.is_present[1] = false;
+        heatmap.current[4] = Some(51.0);
+        let all = totals(&heatmap, &heatmap.cells, 2, &(0..4));
+        let expected = Totals {
+            sums: vec![6.0, 15.0, 18.5],
+            counts: vec![2.0, 6.0, 4.0],
+            largest: vec![4.0, 8.0, 7.0],
+            longs: vec![0.0, 0.0, 11.0],
+            shorts: vec![6.0, 11.0, 7.5],
+        };
+        assert_eq!(all, expected);
+        assert_eq!(shown_columns(&heatmap, 2), [0, 3, 4]);
+        // Prices that are asked for restrict the mean, not what stands.
+        let some = totals(&heatmap, &heatmap.cells, 2, &(1..3));
+        assert_eq!(
+            (some.sums, some.counts, some.largest),
+            (vec![6.0, 10.0, 13.0], vec![2.0, 3.0, 2.0], vec![4.0, 8.0, 7.0])
+        );
+        assert_eq!((some.longs, some.shorts), (expected.longs, expected.shorts));
+        assert_eq!(largest_at_end(&heatmap, &heatmap.cells), (5.0, 0.5));
     }
 
     #[test]

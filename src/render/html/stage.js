@@ -268,6 +268,12 @@ function createChoice(frames) {
   };
 }
 
+/** The model stands in the title where it can be chosen, else among the parameters. */
+function modelPlaces(choice, frame) {
+  const text = frame.origin.model ? `model ${frame.origin.model}` : "";
+  return choice && choice.options("model").length > 1 ? { title: text, parameters: "" } : { title: "", parameters: text };
+}
+
 const OF_NONE = { symbol: "not stated", exchange: "not stated", model: "not stated" };
 
 /** Dropdowns for symbol, exchange and model. */

@@ -13,7 +13,7 @@ use super::overlays::{Overlays, Whose};
 use super::{LARGEST_PRICE, LARGEST_USD, LATEST_MS, MOST_CELLS, MOST_PICTURES, Rows, Selection, columns, is_price};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Side {
+pub(super) enum Side {
     Long,
     Short,
 }
@@ -48,18 +48,27 @@ pub(super) struct Cells {
     is_map: bool,
     rows: Vec<Cell>,
     owners: Vec<Owner>,
+    /// Where an owner stands among them.
+    positions: BTreeMap<Owner, usize>,
     ignored_rows: usize,
 }
 
 impl Cells {
     pub(super) fn read(result: &Rows, is_map: bool, selection: &Selection) -> Result<Self, RenderError> {
         let total = result.batches.iter().map(RecordBatch::num_rows).sum();
-        let mut cells = Self { is_map, rows: Vec::with_capacity(total), owners: Vec::new(), ignored_rows: 0 };
+        let mut cells = Self {
+            is_map,
+            rows: Vec::with_capacity(total),
+            owners: Vec::new(),
+            positions: BTreeMap::new(),
+            ignored_rows: 0,
+        };
         for batch in &result.batches {
             cells.read_batch(batch)?;
         }
         cells.check(total)?;
         cells.select(selection)?;
+        cells.sort();
         Ok(cells)
     }
 
@@ -92,17 +101,19 @@ impl Cells {
             }
             let current = self.owner(&owners, row, owner);
             owner = Some(current);
+            let edges = bucket(&low, &high, row)?;
             let cell = Cell {
                 ts: ts_value,
-                low: bounded(&low, row, "price_low", 0.0, LARGEST_PRICE)?,
-                high: bounded(&high, row, "price_high", 0.0, LARGEST_PRICE)?,
+                low: edges.0,
+                high: edges.1,
                 side: side_at(&side, row)?,
                 usd: bounded(&usd, row, "notional_usd", 0.0, LARGEST_USD)?,
                 price: columns::value(price.as_ref(), row).filter(is_price),
                 cumulative_usd: columns::value(cumulative.as_ref(), row)
                     .filter(|usd| (0.0..=LARGEST_USD).contains(usd)),
                 distance: columns::value(distance.as_ref(), row),
-                leverage: columns::value(leverage.as_ref(), row).filter(|leverage| leverage.is_finite()),
+                leverage: columns::value(leverage.as_ref(), row)
+                    .filter(|leverage| leverage.is_finite() && *leverage > 0.0),
                 owner: current,
             };
             if let Some(ts) = ts_value.filter(|ts| ts.unsigned_abs() > LATEST_MS) {
@@ -110,13 +121,6 @@ impl Cells {
                     column: "ts".to_string(),
                     allowed: "instants within 31,000 years of 1970".to_string(),
                     was: format!("{ts} ms"),
-                });
-            }
-            if cell.high <= cell.low {
-                return Err(RenderError::ColumnValue {
-                    column: "price_high".to_string(),
-                    allowed: format!("a price above 'price_low' ({})", cell.low),
-                    was: cell.high.to_string(),
                 });
             }
             self.rows.push(cell);
@@ -135,11 +139,14 @@ impl Cells {
         if let Some(before) = before.filter(|before| self.owners.get(*before).is_some_and(is_it)) {
             return before;
         }
-        self.owners.iter().position(is_it).unwrap_or_else(|| {
-            let [symbol, model, exchange] = [symbol, model, exchange].map(|name| name.map(str::to_owned));
-            self.owners.push(Owner { symbol, model, exchange });
-            self.owners.len() - 1
-        })
+        let [symbol, model, exchange] = [symbol, model, exchange].map(|name| name.map(str::to_owned));
+        let owner = Owner { symbol, model, exchange };
+        let next = self.owners.len();
+        let position = *self.positions.entry(owner.clone()).or_insert(next);
+        if position == next {
+            self.owners.push(owner);
+        }
+        position
     }
 
     fn check(&self, total: usize) -> Result<(), RenderError> {
@@ -171,6 +178,27 @@ impl Cells {
         Ok(())
     }
 
+    /// Sorts the rows by time, price, side and whose they are, so that sums do not depend on the order in which they came.
+    fn sort(&mut self) {
+        let mut order: Vec<usize> = (0..self.owners.len()).collect();
+        order.sort_by(|a, b| self.owners[*a].cmp(&self.owners[*b]));
+        let mut ranks = vec![0; order.len()];
+        for (rank, owner) in order.into_iter().enumerate() {
+            ranks[owner] = rank;
+        }
+        let rank = |cell: &Cell| ranks.get(cell.owner).copied().unwrap_or_default();
+        let leverage = |cell: &Cell| cell.leverage.unwrap_or_default();
+        self.rows.sort_unstable_by(|a, b| {
+            (a.ts.cmp(&b.ts))
+                .then(a.low.total_cmp(&b.low))
+                .then(a.high.total_cmp(&b.high))
+                .then(a.side.cmp(&b.side))
+                .then(rank(a).cmp(&rank(b)))
+                .then(leverage(a).total_cmp(&leverage(b)))
+                .then(a.usd.total_cmp(&b.usd))
+        });
+    }
+
     /// The different values of one of the owners' names.
     fn names(&self, of: impl Fn(&Owner) -> Option<&String>) -> Vec<String> {
         let mut is_used = vec![false; self.owners.len()];
@@ -196,16 +224,18 @@ impl Cells {
 
     /// A picture of every symbol, model and exchange; of several exchanges their sum first.
     pub(super) fn into_frames(self, overlays: &Overlays<'_>, origin: &Origin) -> Result<Vec<Frame>, RenderError> {
-        let mut groups: BTreeMap<(Option<String>, Option<String>), BTreeSet<Option<String>>> = BTreeMap::new();
+        // The exchanges of each symbol and model.
+        let mut groups: BTreeMap<_, BTreeSet<Option<String>>> = BTreeMap::new();
         for owner in &self.owners {
-            let group = groups.entry((owner.symbol.clone(), owner.model.clone())).or_default();
-            group.insert(owner.exchange.clone());
+            let key = (owner.symbol.clone(), owner.model.clone());
+            groups.entry(key).or_default().insert(owner.exchange.clone());
         }
         let count = groups.values().map(|exchanges| exchanges.len() + usize::from(exchanges.len() > 1)).sum();
         if count > MOST_PICTURES {
             return Err(RenderError::TooManyPictures { count });
         }
         let mut frames = Vec::with_capacity(count);
+        let mut cells = 0;
         for ((symbol, model), exchanges) in groups {
             let of = |exchange: Option<&Option<String>>| {
                 let is_wanted: Vec<bool> = self
@@ -221,6 +251,7 @@ impl Cells {
                     is_map: self.is_map,
                     rows: self.rows.iter().filter(|row| is_wanted[row.owner]).copied().collect(),
                     owners: self.owners.clone(),
+                    positions: BTreeMap::new(),
                     ignored_rows: self.ignored_rows,
                 }
             };
@@ -229,7 +260,14 @@ impl Cells {
                 let part = of(exchange);
                 // A range may have left a group nothing.
                 if part.rows.iter().any(|row| row.usd > 0.0) {
-                    frames.push(part.framed(overlays, origin, symbol.clone(), model.clone(), true)?);
+                    let frame = part.framed(overlays, origin, symbol.clone(), model.clone(), true)?;
+                    if let Frame::Heatmap(heatmap) = &frame {
+                        cells += (heatmap.cells.len() * (1 + heatmap.bands.len())) as u64;
+                    }
+                    if cells > 2 * MOST_CELLS {
+                        return Err(RenderError::TooManyPictures { count });
+                    }
+                    frames.push(frame);
                 }
             }
         }
@@ -245,22 +283,52 @@ impl Cells {
         with_bands: bool,
     ) -> Result<Frame, RenderError> {
         let mut origin = origin.clone();
-        let exchanges = self.names(|owner| owner.exchange.as_ref());
+        self.check_distinct()?;
+        let mut exchanges = self.names(|owner| owner.exchange.as_ref());
+        if exchanges.is_empty() {
+            exchanges.extend(origin.exchange.clone());
+        }
+        let symbol = symbol.or(origin.symbol.clone());
         let whose = Whose { symbol: symbol.as_deref(), exchanges: &exchanges, model: model.as_deref() };
         if self.is_map {
             let mut map = self.map()?;
-            map.pools = overlays.pools(whose, map.at_ms)?;
+            map.pools = match map.at_ms {
+                Some(at) => overlays.pools(whose, at..=at)?,
+                None => Vec::new(),
+            };
             origin.model = model.or(origin.model);
             return Ok(Frame::Map(Map { exchanges, symbol, origin, ..map }));
         }
         let mut heatmap = self.heatmap(with_bands)?;
         heatmap.candles = overlays.candles(whose, heatmap.time)?;
-        heatmap.pools = overlays.pools(whose, Some(heatmap.time.end_ms()))?;
+        heatmap.pools = overlays.pools(whose, heatmap.time.last_ms()..=heatmap.time.last_ms())?;
         for (current, candle) in heatmap.current.iter_mut().zip(&heatmap.candles) {
             *current = current.or(candle.map(|candle| candle.close));
         }
         origin.model = model.or(origin.model);
         Ok(Frame::Heatmap(Heatmap { exchanges, symbol, origin, ..heatmap }))
+    }
+
+    /// What two rows say of one bucket is either said twice or of two things; the sum would be wrong in both cases.
+    fn check_distinct(&self) -> Result<(), RenderError> {
+        let is_same = |a: &Cell, b: &Cell| {
+            (a.ts, a.side, a.owner, a.low, a.high, a.leverage) == (b.ts, b.side, b.owner, b.low, b.high, b.leverage)
+        };
+        // They are sorted by all of these.
+        match self.rows.windows(2).find(|pair| is_same(&pair[0], &pair[1])).map(|pair| &pair[0]) {
+            Some(row) => Err(RenderError::Ambiguous {
+                what: format!(
+                    "the {}s between {} and {}{}",
+                    if row.side == Side::Long { "long" } else { "short" },
+                    axis::number(row.low),
+                    axis::number(row.high),
+                    row.ts.map(|ts| format!(" at {}", axis::instant(ts))).unwrap_or_default(),
+                ),
+                advice: "sum them with GROUP BY, filter with WHERE, or add the column that tells them apart ('exchange', \
+                         'model', 'leverage')",
+            }),
+            None => Ok(()),
+        }
     }
 
     fn heatmap(&self, with_bands: bool) -> Result<Heatmap, RenderError> {
@@ -269,7 +337,11 @@ impl Cells {
         let (low, price_step, rows) = price_steps(&self.rows);
         let leverages = if with_bands { Leverages::of(&self.rows) } else { Leverages::default() };
         let grids = 1 + leverages.names.len() as u64;
-        if columns.checked_mul(rows).and_then(|cells| cells.checked_mul(grids)).is_none_or(|cells| cells > MOST_CELLS) {
+        // A wide bucket is written to all rows that it covers.
+        let covered: f64 = self.rows.iter().map(|row| (row.high - row.low) / price_step).sum();
+        let is_too_much = covered * grids as f64 > 4.0 * MOST_CELLS as f64;
+        let cells = columns.checked_mul(rows).and_then(|cells| cells.checked_mul(grids));
+        if is_too_much || cells.is_none_or(|cells| cells > MOST_CELLS) {
             return Err(RenderError::TooManyCells { columns, time_step: axis::duration(time_step), rows, price_step });
         }
         let time =
@@ -340,7 +412,7 @@ impl Cells {
         })
     }
 
-    fn map(mut self) -> Result<Map, RenderError> {
+    fn map(self) -> Result<Map, RenderError> {
         let instants: BTreeSet<i64> = self.rows.iter().filter_map(|row| row.ts).collect();
         if let (Some(&first), Some(&last)) = (instants.first(), instants.last())
             && instants.len() > 1
@@ -351,18 +423,9 @@ impl Cells {
                 last: axis::instant(last),
             });
         }
-        // Sorted so that sums do not depend on the order in which the rows came.
-        self.rows.sort_by(|a, b| {
-            a.low
-                .total_cmp(&b.low)
-                .then(a.high.total_cmp(&b.high))
-                .then(a.side.cmp(&b.side))
-                .then(a.usd.total_cmp(&b.usd))
-        });
-        let is_summed = self
-            .rows
-            .windows(2)
-            .any(|pair| (pair[0].low, pair[0].high, pair[0].side) == (pair[1].low, pair[1].high, pair[1].side));
+        // The stated sums are each of one exchange or leverage, even where no bucket is shared.
+        let first = self.rows.first().map(|row| (row.owner, row.leverage.map(f64::to_bits)));
+        let is_summed = self.rows.iter().any(|row| Some((row.owner, row.leverage.map(f64::to_bits))) != first);
         let current = current_price(&self.rows);
         let leverages = Leverages::of(&self.rows);
         let exchanges = self.names(|owner| owner.exchange.as_ref());
@@ -416,7 +479,6 @@ impl Cells {
             }
         }
         if is_summed {
-            // The stated sums are each of one exchange or leverage.
             accumulate(&mut rows);
         }
         Ok(Map {
@@ -449,13 +511,20 @@ impl Leverages {
         let found: BTreeSet<u64> = rows
             .iter()
             .filter_map(|row| row.leverage)
-            .filter(|leverage| *leverage > 0.0)
             .map(f64::to_bits) // Positive numbers are ordered as their bits are.
             .collect();
         let found: Vec<f64> = found.into_iter().map(f64::from_bits).collect();
-        if found.len() <= MOST_LEVERAGES {
-            let names = found.iter().map(|leverage| format!("{}x", axis::number(*leverage))).collect();
-            return Self { floors: found, names };
+        let mut each = Self::default();
+        for leverage in &found {
+            let name = format!("{}x", axis::number(*leverage));
+            // What is written alike is one.
+            if each.names.last() != Some(&name) {
+                each.floors.push(*leverage);
+                each.names.push(name);
+            }
+        }
+        if each.names.len() <= MOST_LEVERAGES {
+            return each;
         }
         let mut bands = Self::default();
         for (index, (floor, name)) in BANDS.iter().enumerate() {
@@ -554,7 +623,27 @@ fn spread(axis: PriceAxis, cell: &Cell, mut add: impl FnMut(usize, f64)) {
     }
 }
 
-fn bounded(column: &Float64Array, row: usize, name: &str, least: f64, most: f64) -> Result<f64, RenderError> {
+/// The edges of a bucket of prices.
+pub(super) fn bucket(low: &Float64Array, high: &Float64Array, row: usize) -> Result<(f64, f64), RenderError> {
+    let low = bounded(low, row, "price_low", 0.0, LARGEST_PRICE)?;
+    let high = bounded(high, row, "price_high", 0.0, LARGEST_PRICE)?;
+    if high > low {
+        return Ok((low, high));
+    }
+    Err(RenderError::ColumnValue {
+        column: "price_high".to_string(),
+        allowed: format!("a price above 'price_low' ({low})"),
+        was: high.to_string(),
+    })
+}
+
+pub(super) fn bounded(
+    column: &Float64Array,
+    row: usize,
+    name: &str,
+    least: f64,
+    most: f64,
+) -> Result<f64, RenderError> {
     let value = column.value(row);
     if (least..=most).contains(&value) {
         return Ok(value);
@@ -566,7 +655,7 @@ fn bounded(column: &Float64Array, row: usize, name: &str, least: f64, most: f64)
     })
 }
 
-fn side_at(column: &StringArray, row: usize) -> Result<Side, RenderError> {
+pub(super) fn side_at(column: &StringArray, row: usize) -> Result<Side, RenderError> {
     match column.value(row) {
         "long" => Ok(Side::Long),
         "short" => Ok(Side::Short),
@@ -597,7 +686,10 @@ mod tests {
     }
 
     fn cells(rows: Vec<Cell>) -> Cells {
-        Cells { is_map: false, rows, owners: vec![Owner::default()], ignored_rows: 0 }
+        let positions = BTreeMap::new();
+        let mut cells = Cells { is_map: false, rows, owners: vec![Owner::default()], positions, ignored_rows: 0 };
+        cells.sort();
+        cells
     }
 
     #[test]
@@ -637,20 +729,34 @@ mod tests {
 
     #[test]
     fn several_exchanges_of_a_map_are_accumulated_anew() {
-        let map = cells(vec![
+        let mut both = cells(vec![
             cell(0, 98.0, 99.0, Side::Long, 1.0),
             cell(0, 99.0, 100.0, Side::Long, 2.0),
-            cell(0, 99.0, 100.0, Side::Long, 4.0),
+            Cell { owner: 1, ..cell(0, 99.0, 100.0, Side::Long, 4.0) },
             cell(0, 101.0, 102.0, Side::Short, 8.0),
-        ])
-        .map()
-        .unwrap();
+        ]);
+        both.owners.push(Owner { exchange: Some("b".to_owned()), ..Owner::default() });
+        let map = both.map().unwrap();
         assert_eq!(
             map.rows.iter().map(|row| row.cumulative_long_usd).collect::<Vec<_>>(),
             [Some(7.0), Some(6.0), None]
         );
         assert_eq!(map.rows[2].cumulative_short_usd, Some(8.0));
         assert_eq!(map.current, Some(100.5));
+    }
+
+    #[test]
+    fn curves_of_several_exchanges_are_summed_even_where_they_share_no_bucket() {
+        let of = |owner: usize, low: f64, usd: f64, sum: f64| Cell {
+            owner,
+            cumulative_usd: Some(sum),
+            ..cell(0, low, low + 1.0, Side::Long, usd)
+        };
+        let mut both = cells(vec![of(0, 99.0, 1.0, 1.0), of(1, 98.0, 2.0, 2.0), of(0, 97.0, 4.0, 5.0)]);
+        both.owners = ["a", "b"].map(|name| Owner { exchange: Some(name.to_owned()), ..Owner::default() }).to_vec();
+        let map = both.map().unwrap();
+        let sums: Vec<_> = map.rows.iter().map(|row| row.cumulative_long_usd).collect();
+        assert_eq!(sums, [Some(7.0), Some(3.0), Some(1.0)]);
     }
 
     #[test]

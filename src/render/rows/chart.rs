@@ -8,24 +8,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{Array, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 
-use super::super::frame::{Chart, ChartX, Panel, Point, Series, SeriesMark, Tone, Unit, subject};
+use super::super::frame::{Chart, ChartX, Origin, Panel, Point, Series, SeriesMark, Tone, Unit, subject};
 use super::super::{RenderError, axis};
-use super::{Rows, Selection, columns};
+use super::{LARGEST_USD, LATEST_MS, Rows, Selection, columns};
 
 /// Lines that a legend can hold.
 const MOST_LINES: usize = 12;
 /// Panels that a picture can hold.
 const MOST_PANELS: usize = 6;
+/// Different scores that rows may have; those beyond [`MOST_PANELS`] are named, not drawn.
+const MOST_SCORES: usize = 64;
 
 /// Numbers by which rows are told apart or counted; they are no measurements.
-const NO_SERIES: [&str; 10] =
-    ["rank", "pool_id", "step", "level_id", "jitter", "leverage", "interval_hours", "shock", "reasons", "ts"];
+const NO_SERIES: [&str; 9] =
+    ["rank", "pool_id", "step", "level_id", "jitter", "leverage", "interval_hours", "shock", "ts"];
 
 /// Whether a result has instants and something that is measured.
 pub(super) fn is_series(batch: &RecordBatch) -> bool {
     // With prices of buckets it was meant as a heatmap, and what it lacks of one is worth an error.
     let has_buckets = columns::has(batch, "price_low") || columns::has(batch, "price_high");
     time_column(batch).is_some() && !has_buckets && !measured(batch).is_empty()
+}
+
+/// Whether its rows are of more than one instant.
+pub(super) fn has_several_instants(result: &Rows) -> bool {
+    let mut first = None;
+    result.batches.iter().any(|batch| {
+        let times = time_column(batch).and_then(|time| columns::named_time(batch, &time).ok());
+        times.is_some_and(|times| times.iter().flatten().any(|ts| *first.get_or_insert(ts) != ts))
+    })
 }
 
 /// The column of instants: `ts`, or the first there is.
@@ -93,17 +104,26 @@ impl Names {
             let found = of(&name);
             if found.len() > 1 && found.iter().any(|value| value == "all") {
                 names.sums.push(name);
+            } else if found.len() > 1 && name == "side" {
+                // Longs and shorts are never one line.
+                names.telling.push(name);
             } else if found.len() > 1 && found.len() <= MOST_LINES {
                 candidates.push(name);
             }
         }
-        names.telling = telling(result, &names.sums, candidates)?;
+        names.telling = telling(result, &names.sums, names.telling.clone(), candidates)?;
         Ok(names)
     }
 
-    fn subject(&self, noun: &str) -> String {
-        let one = |names: &[String]| if names.len() == 1 { names.to_vec() } else { Vec::new() };
-        subject(&one(&self.exchanges), one(&self.symbols).first().map(String::as_str), noun)
+    /// Whose rows they are, as they say themselves, or as the query asked for.
+    fn subject(&self, origin: &Origin, noun: &str) -> String {
+        let one = |names: &[String], asked: &Option<String>| match names {
+            [] => asked.clone(),
+            [one] => Some(one.clone()),
+            _ => None,
+        };
+        let exchange: Vec<String> = one(&self.exchanges, &origin.exchange).into_iter().collect();
+        subject(&exchange, one(&self.symbols, &origin.symbol).as_deref(), noun)
     }
 
     fn notes(&self) -> Vec<String> {
@@ -112,7 +132,12 @@ impl Names {
 }
 
 /// Of the columns with several values those without which two rows would be the same point: of one row per instant, none.
-fn telling(result: &Rows, sums: &[String], candidates: Vec<String>) -> Result<Vec<String>, RenderError> {
+fn telling(
+    result: &Rows,
+    sums: &[String],
+    mut chosen: Vec<String>,
+    candidates: Vec<String>,
+) -> Result<Vec<String>, RenderError> {
     let numbers = ["shock", "step"];
     let rows_told_apart = |names: &[String]| -> Result<usize, RenderError> {
         let mut seen = BTreeSet::new();
@@ -132,7 +157,6 @@ fn telling(result: &Rows, sums: &[String], candidates: Vec<String>) -> Result<Ve
         }
         Ok(seen.len())
     };
-    let mut chosen = Vec::new();
     let mut told_apart = rows_told_apart(&chosen)?;
     for name in candidates {
         chosen.push(name);
@@ -173,19 +197,28 @@ impl Labels {
 
 /// Numbers over time: the columns of one or several results in panels below each other.
 pub(super) fn series(results: &[&Rows], selection: &Selection) -> Result<Chart, RenderError> {
+    if !results.iter().any(|result| has_several_instants(result)) {
+        return Err(RenderError::Empty { reason: "all rows are of one instant, a series needs two".to_owned() });
+    }
     let mut chart = Chart::default();
     let mut panels = Panels::default();
     for result in results {
         let names = Names::of(result, &[])?;
         if chart.subject.is_empty() {
-            chart.subject = names.subject("over time");
+            chart.subject = names.subject(&result.origin, "over time");
             chart.origin = result.origin.clone();
+        } else {
+            chart.origin = chart.origin.with(&result.origin);
         }
         chart.notes.extend(names.notes());
         panels.add(result, &names, selection)?;
     }
     if panels.0.is_empty() {
-        return Err(RenderError::Empty { reason: "no row has an instant and a number".to_owned() });
+        let reason = match selection.range {
+            Some(range) => format!("no row with a number within {}", range.label()),
+            None => "no row has an instant and a number".to_owned(),
+        };
+        return Err(RenderError::Empty { reason });
     }
     chart.panels = panels.into_panels(&mut chart.notes)?;
     Ok(chart)
@@ -212,12 +245,15 @@ impl Panels {
             let values: Vec<Float64Array> =
                 measured.iter().map(|name| columns::named_number(batch, name)).collect::<Result<_, _>>()?;
             for row in 0..batch.num_rows() {
-                if ts.is_null(row) || selection.range.is_some_and(|range| !range.contains(ts.value(row), last)) {
+                if ts.is_null(row) || ts.value(row).unsigned_abs() > LATEST_MS {
+                    continue;
+                }
+                if selection.range.is_some_and(|range| !range.contains(ts.value(row), last)) {
                     continue;
                 }
                 let Some(label) = labels.at(row) else { continue };
                 for (column, values) in values.iter().enumerate() {
-                    let y = if values.is_null(row) { f64::NAN } else { values.value(row) };
+                    let y = if values.is_null(row) { f64::NAN } else { drawable(values.value(row)) };
                     let point = Point { x: ts.value(row) as f64, y, interval: None };
                     lines.entry((column, label.clone())).or_default().push(point);
                 }
@@ -226,6 +262,12 @@ impl Panels {
         lines.retain(|_, points| points.iter().any(|point| point.y.is_finite()));
         for ((column, label), mut points) in lines {
             points.sort_by(|a, b| a.x.total_cmp(&b.x));
+            if let Some(pair) = points.windows(2).find(|pair| pair[0].x == pair[1].x) {
+                return Err(RenderError::Ambiguous {
+                    what: format!("of {} and one line", axis::instant(pair[0].x as i64)),
+                    advice: "filter with WHERE, or add a column of text that tells them apart",
+                });
+            }
             if let Some(name) = measured.get(column) {
                 self.push(name, &label, points);
             }
@@ -236,7 +278,10 @@ impl Panels {
     fn push(&mut self, name: &str, label: &str, points: Vec<Point>) {
         let (family, unit) = family(name);
         let position = self.0.iter().position(|(known, _)| *known == family).unwrap_or_else(|| {
-            let title = if unit == Unit::Usd { "USD".to_owned() } else { family.clone() };
+            let title = match unit {
+                Unit::Usd => family.replace('_', " ").replace("usd", "USD"),
+                _ => family.clone(),
+            };
             self.0.push((family, Panel { title, unit, ..Panel::default() }));
             self.0.len() - 1
         });
@@ -267,6 +312,11 @@ impl Panels {
     }
 }
 
+/// Beyond this nothing can be laid out; it is a gap.
+fn drawable(value: f64) -> f64 {
+    if value.abs() <= LARGEST_USD { value } else { f64::NAN }
+}
+
 fn check_lines(count: usize) -> Result<(), RenderError> {
     if count > MOST_LINES {
         return Err(RenderError::TooManyLines { count, most: MOST_LINES });
@@ -274,22 +324,25 @@ fn check_lines(count: usize) -> Result<(), RenderError> {
     Ok(())
 }
 
-/// What a column shares its panel with, and how its values are written: by the last word of its name that says so.
+/// What a column shares its panel with, and how its values are written, as its name says.
 fn family(name: &str) -> (String, Unit) {
-    if name == "funding_rate" {
-        return (name.to_owned(), Unit::Percent);
+    let words: Vec<&str> = name.split('_').collect();
+    let last = words.last().copied().unwrap_or_default();
+    let action = words.iter().find(|word| matches!(**word, "opened" | "closed" | "liquidated" | "swept"));
+    let share = words.iter().rev().find(|word| {
+        matches!(**word, "rate" | "bias" | "share" | "distance" | "move" | "drift" | "drawdown" | "reversal")
+    });
+    match (name, last) {
+        ("funding_rate", _) => (name.to_owned(), Unit::Percent),
+        // Bars that lie over each other hide each other.
+        (_, "usd") => action.map_or(("usd".to_owned(), Unit::Usd), |action| (format!("{action}_usd"), Unit::Usd)),
+        ("open" | "high" | "low" | "close", _) | (_, "price") => ("price".to_owned(), Unit::Price),
+        _ => match share {
+            Some(share) => ((*share).to_owned(), Unit::Percent),
+            None if matches!(last, "size" | "volume") => (last.to_owned(), Unit::Number),
+            None => (name.to_owned(), Unit::Number),
+        },
     }
-    let known = |word: &str| {
-        Some(match word {
-            "usd" => ("usd", Unit::Usd),
-            "price" | "open" | "high" | "low" | "close" => ("price", Unit::Price),
-            "rate" | "bias" | "share" | "distance" | "move" | "drift" | "drawdown" => (word, Unit::Percent),
-            "size" | "count" | "cases" | "volume" => (word, Unit::Number),
-            _ => return None,
-        })
-        .map(|(family, unit)| (family.to_owned(), unit))
-    };
-    name.rsplit('_').find_map(known).unwrap_or_else(|| (name.to_owned(), Unit::Number))
 }
 
 fn tone(words: &str, position: usize) -> Tone {
@@ -316,7 +369,7 @@ pub(super) fn cascade(result: &Rows) -> Result<Chart, RenderError> {
         return Err(RenderError::SeveralSymbols { symbols: names.symbols });
     }
     let mut chains: BTreeMap<(String, i64), Chain> = BTreeMap::new();
-    let mut at = None;
+    let mut instants: BTreeSet<i64> = BTreeSet::new();
     for batch in &result.batches {
         let shock = columns::number(batch, "shock")?;
         let step = columns::number(batch, "step")?;
@@ -325,13 +378,14 @@ pub(super) fn cascade(result: &Rows) -> Result<Chart, RenderError> {
         let cumulative = columns::number(batch, "cumulative_usd")?;
         let labels = Labels::of(batch, &names)?;
         if columns::has(batch, "ts") {
-            at = at.or(columns::time(batch, "ts")?.iter().flatten().next());
+            instants.extend(columns::time(batch, "ts")?.iter().flatten());
         }
         for row in 0..batch.num_rows() {
             if [&shock, &step, &from, &to, &cumulative].iter().any(|column| column.is_null(row)) {
                 continue;
             }
-            let Some(label) = labels.at(row) else { continue };
+            let values = [&shock, &step, &from, &to, &cumulative].map(|column| drawable(column.value(row)));
+            let Some(label) = labels.at(row).filter(|_| values.iter().all(|value| value.is_finite())) else { continue };
             // Shocks are compared as they are written.
             let key = (label, (shock.value(row) * 1e9).round() as i64);
             let chain = chains.entry(key).or_default();
@@ -341,6 +395,12 @@ pub(super) fn cascade(result: &Rows) -> Result<Chart, RenderError> {
     }
     if chains.is_empty() {
         return Err(RenderError::Empty { reason: "the cascade has no steps".to_owned() });
+    }
+    if let (Some(&first), Some(&last)) = (instants.first(), instants.last())
+        && first != last
+    {
+        let (count, first, last) = (instants.len(), axis::instant(first), axis::instant(last));
+        return Err(RenderError::SeveralInstants { count, first, last });
     }
     check_lines(chains.len())?;
     let is_one = chains.len() == 1;
@@ -364,9 +424,9 @@ pub(super) fn cascade(result: &Rows) -> Result<Chart, RenderError> {
         amounts.push(line(amount.collect()));
     }
     let mut notes = names.notes();
-    notes.extend(at.map(|at| format!("map of {} UTC", axis::instant(at))));
+    notes.extend(instants.first().map(|at| format!("map of {} UTC", axis::instant(*at))));
     Ok(Chart {
-        subject: names.subject("liquidation cascade"),
+        subject: names.subject(&result.origin, "liquidation cascade"),
         origin: result.origin.clone(),
         x: ChartX::Number("step".to_owned()),
         panels: vec![
@@ -393,7 +453,11 @@ pub(super) fn scores(result: &Rows) -> Result<Chart, RenderError> {
                 continue;
             };
             let title = score.value(row);
-            let position = panels.iter().position(|panel| panel.title == title).unwrap_or_else(|| {
+            let position = panels.iter().position(|panel| panel.title == title);
+            if position.is_none() && panels.len() >= MOST_SCORES {
+                return Err(RenderError::TooManyLines { count: panels.len() + 1, most: MOST_SCORES });
+            }
+            let position = position.unwrap_or_else(|| {
                 let series =
                     Series { name: String::new(), mark: SeriesMark::Interval, tone: Tone::Kind(0), points: Vec::new() };
                 panels.push(Panel { title: title.to_owned(), series: vec![series], ..Panel::default() });
@@ -404,7 +468,7 @@ pub(super) fn scores(result: &Rows) -> Result<Chart, RenderError> {
                 [label, columns::text_value(Some(&null), row).map_or_else(String::new, |null| format!("over {null}"))];
             let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
             panel.labels.push(if words.is_empty() { "map".to_owned() } else { words.join(" ") });
-            let is_known = low.is_valid(row) && high.is_valid(row);
+            let is_known = [&low, &high].iter().all(|end| end.is_valid(row) && drawable(end.value(row)).is_finite());
             let interval = is_known.then(|| (low.value(row), high.value(row)));
             let y = (panel.labels.len() - 1) as f64;
             if let Some(series) = panel.series.first_mut() {
@@ -420,5 +484,34 @@ pub(super) fn scores(result: &Rows) -> Result<Chart, RenderError> {
         let left_out: Vec<String> = panels.drain(MOST_PANELS..).map(|panel| panel.title).collect();
         notes.push(format!("not drawn: {}", left_out.join(", ")));
     }
-    Ok(Chart { subject: names.subject("scores"), origin: result.origin.clone(), x: ChartX::Value, panels, notes })
+    Ok(Chart {
+        subject: names.subject(&result.origin, "scores"),
+        origin: result.origin.clone(),
+        x: ChartX::Value,
+        panels,
+        notes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_how_values_are_written() {
+        for (name, family_name, unit) in [
+            ("funding_rate", "funding_rate", Unit::Percent),
+            ("hit_rate", "rate", Unit::Percent),
+            ("long_usd", "usd", Unit::Usd),
+            ("opened_usd", "opened_usd", Unit::Usd),
+            ("close", "price", Unit::Price),
+            ("magnet_price", "price", Unit::Price),
+            ("open_interest", "open_interest", Unit::Number),
+            ("standing_share_of_open_interest", "share", Unit::Percent),
+            ("close_reversal", "reversal", Unit::Percent),
+            ("volume", "volume", Unit::Number),
+        ] {
+            assert_eq!(family(name), (family_name.to_owned(), unit), "{name}");
+        }
+    }
 }

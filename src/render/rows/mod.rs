@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `price_low`, `price_high`, `side`, `notional_usd`, `cumulative_usd` | a map |
 //! | `ts`, `price_low`, `price_high`, `side`, `notional_usd` | a heatmap |
-//! | those and `pool_id` | pools, drawn over a heatmap or a map |
+//! | those and `pool_id` | pools, drawn over a heatmap or a map of their time, or alone as a map |
 //! | `ts`, `open`, `high`, `low`, `close` | candles, drawn over a heatmap |
 //! | `shock`, `step`, `price_from`, `price_to`, `liquidated_usd`, `cumulative_usd` | a cascade |
 //! | `score`, `null`, `value`, `low`, `high` | scores with their intervals |
@@ -158,10 +158,16 @@ impl Frame {
         let overlays = Overlays::of(results);
         match kind {
             Kind::Map | Kind::Heatmap | Kind::Pools => {
-                Cells::read(result, kind == Kind::Map, selection)?.into_frame(&overlays, &result.origin)
+                Cells::read(result, kind != Kind::Heatmap, selection)?.into_frame(&overlays, &result.origin)
             }
             _ => chart_of(kind, result, results, selection),
         }
+    }
+
+    /// How many pictures the results hold, of which [`Frame::try_from_results`] draws the last.
+    pub fn count(results: &[Rows]) -> usize {
+        let precedence = |result: &Rows| Kind::of(result).map_or(0, Kind::precedence);
+        results.iter().filter(|result| precedence(result) == 2).count()
     }
 
     /// Lays out everything that can be drawn among the results of a script's statements, in their order. Heatmaps and
@@ -181,10 +187,16 @@ impl Frame {
                 continue;
             }
             match kind {
-                Kind::Map | Kind::Heatmap | Kind::Pools => frames
-                    .extend(Cells::read(result, kind == Kind::Map, selection)?.into_frames(&overlays, &result.origin)?),
+                Kind::Map | Kind::Heatmap | Kind::Pools => frames.extend(
+                    Cells::read(result, kind != Kind::Heatmap, selection)?.into_frames(&overlays, &result.origin)?,
+                ),
                 // All series are one chart, in the place of the first.
                 Kind::Series if frames.iter().any(Self::is_over_time) => {}
+                // Beside pictures, a row of what holds now is no series.
+                Kind::Series if best == Kind::Series || chart::has_several_instants(result) => {
+                    frames.push(chart_of(kind, result, results, selection)?);
+                }
+                Kind::Series => {}
                 _ => frames.push(chart_of(kind, result, results, selection)?),
             }
             if frames.len() > MOST_PICTURES {

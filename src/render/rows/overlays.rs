@@ -1,11 +1,12 @@
 //! What is drawn over a heatmap or a map: candles and pools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use arrow::array::{Array, RecordBatch};
 
-use super::super::RenderError;
 use super::super::frame::{Candle, Pool, PoolSide, TimeAxis};
+use super::super::{RenderError, axis};
 use super::{Kind, Rows, columns, is_price};
 
 /// The last results of a script that are candles and pools.
@@ -55,7 +56,8 @@ impl<'a> Overlays<'a> {
             count: f64,
         }
         let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
-        let mut symbols = std::collections::BTreeSet::new();
+        let mut symbols = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for batch in self.candles {
             let ts = columns::time(batch, "ts")?;
             let open = columns::number(batch, "open")?;
@@ -74,6 +76,13 @@ impl<'a> Overlays<'a> {
                     continue;
                 }
                 super::cells::insert_name(&mut symbols, name);
+                let exchange = columns::text_value(exchanges.as_ref(), row).unwrap_or_default();
+                if !seen.insert((ts.value(row), exchange.to_owned(), name.unwrap_or_default().to_owned())) {
+                    return Err(RenderError::Ambiguous {
+                        what: format!("the candle of {}", axis::instant(ts.value(row))),
+                        advice: "add the column that tells them apart ('exchange', 'symbol'), or filter with WHERE",
+                    });
+                }
                 let sum = sums.entry(ts.value(row)).or_insert(Sum {
                     open: 0.0,
                     close: 0.0,
@@ -112,8 +121,8 @@ impl<'a> Overlays<'a> {
         Ok(candles)
     }
 
-    /// The pools of the last instant up to `until`, largest first.
-    pub(super) fn pools(&self, whose: Whose<'_>, until: Option<i64>) -> Result<Vec<Pool>, RenderError> {
+    /// The pools of the last instant within these, largest first. Pools of another time are of another price.
+    pub(super) fn pools(&self, whose: Whose<'_>, within: RangeInclusive<i64>) -> Result<Vec<Pool>, RenderError> {
         let mut latest = i64::MIN;
         let mut pools = Vec::new();
         for batch in self.pools {
@@ -130,13 +139,13 @@ impl<'a> Overlays<'a> {
             for row in 0..batch.num_rows() {
                 let is_incomplete = ts.is_null(row)
                     || side.is_null(row)
-                    || [&low, &high, &usd].iter().any(|column| column.is_null(row) || !column.value(row).is_finite());
+                    || [&low, &high, &usd].iter().any(|column| column.is_null(row));
                 let is_owned = whose.owns(
                     columns::text_value(symbol.as_ref(), row),
                     columns::text_value(exchange.as_ref(), row),
                     columns::text_value(model.as_ref(), row),
                 );
-                if is_incomplete || !is_owned || until.is_some_and(|until| ts.value(row) > until) {
+                if is_incomplete || !is_owned || !within.contains(&ts.value(row)) {
                     continue;
                 }
                 if ts.value(row) < latest {
@@ -146,13 +155,16 @@ impl<'a> Overlays<'a> {
                     latest = ts.value(row);
                     pools.clear();
                 }
-                let (low, high) = (low.value(row), high.value(row));
+                let (low, high) = super::cells::bucket(&low, &high, row)?;
                 pools.push(Pool {
-                    side: if side.value(row) == "long" { PoolSide::Long } else { PoolSide::Short },
+                    side: match super::cells::side_at(&side, row)? {
+                        super::cells::Side::Long => PoolSide::Long,
+                        super::cells::Side::Short => PoolSide::Short,
+                    },
                     low,
                     high,
                     price: columns::value(peak.as_ref(), row).filter(is_price).unwrap_or((low + high) / 2.0),
-                    usd: usd.value(row),
+                    usd: super::cells::bounded(&usd, row, "notional_usd", 0.0, super::LARGEST_USD)?,
                     distance: columns::value(distance.as_ref(), row).filter(|distance| distance.is_finite()),
                 });
             }

@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use ttf_parser::{Face, GlyphId, OutlineBuilder};
 
+use super::super::axis::is_harmful;
+
 /// Units of an em in both weights of DejaVu Sans.
 pub(in super::super) const UNITS: f64 = 2048.0;
 /// Height of a digit and of a capital letter, as a share of an em.
@@ -141,11 +143,6 @@ impl OutlineBuilder for Outline {
 
 /// Text without what would break a line or hide what it says: each such character becomes a replacement character.
 pub(in super::super) fn clean(text: &str) -> String {
-    // Marks that turn the direction of text around, and the separators and non-characters of Unicode.
-    let is_mark =
-        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let is_separator = |letter: char| matches!(letter, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
-    let is_harmful = |letter: char| letter.is_control() || is_mark(letter) || is_separator(letter);
     text.chars().map(|letter| if is_harmful(letter) { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }
 

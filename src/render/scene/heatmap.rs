@@ -91,6 +91,7 @@ fn footer_parts(heatmap: &Heatmap, visible: Visible, options: &Options, merged: 
         axis::usd(visible.threshold_usd),
     ));
     parts.push(format!("intensity: {}", options.scale.name()));
+    parts.extend(heatmap.hidden_side(visible.threshold_usd));
     if merged > 1 && !heatmap.candles.is_empty() {
         let span = heatmap.time.step_ms.saturating_mul(merged as i64);
         parts.push(format!("candles of {}", axis::duration(span)));
@@ -404,7 +405,7 @@ pub(super) fn draw_ticks_of_time(page: &mut Page, plot: Area, first: i64, end: i
     let em = page.em;
     let (edge, ink, strong) = (page.palette.edge, page.palette.ink, page.palette.strong);
     page.scene.level(plot.left, plot.right(), plot.bottom(), 1.0, edge);
-    let ticks = axis::time_ticks(first, end, (plot.width / (em * 0.72)) as usize);
+    let ticks = axis::time_labels(first, end, (plot.width / (em * 0.72)) as usize);
     let is_date = |text: &str| !text.contains(':') || text.starts_with(|letter: char| letter.is_alphabetic());
     let has_clock = ticks.iter().any(|tick| !is_date(&tick.text));
     for tick in &ticks {

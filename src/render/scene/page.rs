@@ -149,7 +149,7 @@ impl Style {
 
 /// The first parts of every footer: whether these are estimates, and of which share of the book.
 pub(super) fn origin_parts(origin: &Origin) -> Vec<String> {
-    [origin.kind.label().to_owned()].into_iter().chain(origin.coverage.clone()).collect()
+    [origin.label()].into_iter().chain(origin.coverage.clone()).collect()
 }
 
 /// Parts set off by dots on as few lines as they need; what does not fit on `most_lines` ends in an ellipsis.

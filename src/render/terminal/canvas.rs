@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::super::axis::is_harmful;
 use super::super::color::{ColorDepth, Rgb};
 
 /// How a character looks; `None` is the terminal's own colour.
@@ -52,11 +53,11 @@ impl Canvas {
 
     /// Writes a text from `x` on and returns the column after it.
     ///
-    /// Names come from data: a control character in them must not reach the terminal.
+    /// Names come from data: what commands a terminal, or turns text around, must not reach it.
     pub(super) fn text(&mut self, x: usize, y: usize, text: &str, style: Style) -> usize {
         let mut end = x;
         for character in text.chars() {
-            self.put(end, y, if character.is_control() { '?' } else { character }, style);
+            self.put(end, y, if is_harmful(character) { '?' } else { character }, style);
             end += 1;
         }
         end

@@ -152,7 +152,7 @@ pub(super) fn number_labels(low: f64, high: f64, least: f64, columns: usize) -> 
         let tick = tick.min(columns.saturating_sub(1));
         let start = tick.saturating_sub(length(&text) / 2).min(columns.saturating_sub(length(&text)));
         if labels.last().is_none_or(|last| last.start + length(&last.text) < start) {
-            labels.push(TimeLabel { tick, start, text });
+            labels.push(TimeLabel { ms: 0, tick, start, text });
         }
     }
     labels

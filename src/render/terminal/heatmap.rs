@@ -412,7 +412,8 @@ fn heatmap_footer(
         vec![max.clone(), format!("threshold {threshold}: {} hidden", axis::count(visible.hidden)), scale.clone()],
         vec![max, format!("{} hidden", axis::count(visible.hidden)), scale],
     ];
-    let mut more: Vec<String> = heatmap.origin.coverage.iter().cloned().collect();
+    let mut more: Vec<String> = heatmap.hidden_side(visible.threshold_usd).into_iter().collect();
+    more.extend(heatmap.origin.coverage.iter().cloned());
     if heatmap.is_present.contains(&false) {
         more.push(heatmap.coverage_label());
     }

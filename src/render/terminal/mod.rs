@@ -64,7 +64,7 @@ struct Title {
 impl Title {
     /// `heads` is what the picture shows, the most complete one first.
     fn new(options: &Options, heads: &[Vec<String>], origin: &Origin, width: usize) -> Self {
-        let kind = origin.kind.label().to_owned();
+        let kind = origin.label();
         let label = origin.parameters_label();
         let parameters: Vec<String> =
             label.split(SEPARATOR).filter(|part| !part.is_empty()).map(str::to_owned).collect();
@@ -232,6 +232,7 @@ mod tests {
             model: Some("zones".to_owned()),
             parameters: vec![("step".to_owned(), "1h".to_owned())],
             coverage: None,
+            ..Origin::default()
         }
     }
 

@@ -155,7 +155,7 @@ impl TableFunction for StopRuns {
             if let Some(was) = too_short(operator.rule.window, interval) {
                 return plan_err!("{}: {was}", SPEC.name);
             }
-            let candles = provider_as_source(candles_of(arguments, relation, interval, operator.bad_rows));
+            let candles = provider_as_source(candles_of(relation, interval, operator.bad_rows));
             let plan = LogicalPlanBuilder::scan(to_candles::SPEC.name, candles, None)?.build()?;
             relation = Relation::Planned(Arc::new(plan));
         }

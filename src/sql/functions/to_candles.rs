@@ -102,19 +102,18 @@ impl TableFunction for ToCandles {
             return internal_err!("{}: 'interval' is required", SPEC.name);
         };
         let bad_rows = BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error"));
-        Ok(candles_of(arguments, arguments.relation("trades_or_candles")?, interval, bad_rows))
+        let input = trades_or_candles(arguments.relation("trades_or_candles")?);
+        Ok(Arc::new(FunctionTable::new(arguments, Arc::new(Candles { interval, bad_rows }), vec![input])))
     }
 }
 
-/// The candles of a relation, as a table. Also for functions that take trades and read candles.
-pub(super) fn candles_of(
-    arguments: &Arguments<'_>,
-    relation: Relation,
-    interval: i64,
-    bad_rows: BadRows,
-) -> Arc<dyn TableProvider> {
-    let input = Input { parameter: "trades_or_candles", relation, wanted: Wanted::Columns(EITHER) };
-    Arc::new(FunctionTable::new(arguments, Arc::new(Candles { interval, bad_rows }), vec![input]))
+fn trades_or_candles(relation: Relation) -> Input {
+    Input { parameter: "trades_or_candles", relation, wanted: Wanted::Columns(EITHER) }
+}
+
+/// The candles of a relation, as a table, for functions that take trades and read candles.
+pub(super) fn candles_of(relation: Relation, interval: i64, bad_rows: BadRows) -> Arc<dyn TableProvider> {
+    Arc::new(FunctionTable::within(Arc::new(Candles { interval, bad_rows }), vec![trades_or_candles(relation)]))
 }
 
 #[derive(Debug, Clone)]
