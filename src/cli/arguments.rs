@@ -94,6 +94,8 @@ pub(crate) struct Options {
 pub(crate) enum Action {
     /// Draw the results of a script, in the terminal or to a .png, .svg, .html, .txt or .ans file
     Render(Render),
+    /// Read exchanges' own files into the market tables of a data root
+    Ingest(Ingest),
     /// Write a simulated market with known positions
     Simulate(Simulate),
 }
@@ -186,6 +188,52 @@ impl Plot {
             format!("\\plot: {}", line.trim_start_matches("error: "))
         })
     }
+}
+
+/// `liqsql ingest`.
+#[derive(Debug, Args)]
+pub(crate) struct Ingest {
+    /// Whose files they are: binance, …
+    pub(crate) exchange: Option<String>,
+
+    /// Which of them: klines, aggTrades, …
+    pub(crate) kind: Option<String>,
+
+    /// Files as downloaded, also .zip, .gz and .lz4; patterns in quotes
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Folder of the data root to write to
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) to: Option<PathBuf>,
+
+    /// Symbol of files that do not name it
+    #[arg(long, value_name = "SYMBOL")]
+    pub(crate) symbol: Option<String>,
+
+    /// Base units per contract (USD of inverse contracts), where it is not known
+    #[arg(long, value_name = "SIZE", value_parser = positive)]
+    pub(crate) contract_size: Option<f64>,
+
+    /// What happens to rows that cannot be used
+    #[arg(long, value_enum, default_value_t = OnBadRows::Error)]
+    pub(crate) on_bad_rows: OnBadRows,
+
+    /// Do everything but writing to the root
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// List the kinds of files that can be read
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+/// What happens to rows that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnBadRows {
+    /// The first one ends the work
+    Error,
+    /// They are left out and counted
+    Skip,
 }
 
 /// `liqsql simulate`.
@@ -281,6 +329,11 @@ fn picture_size(text: &str) -> Result<(u32, u32), String> {
     let (width, height) = text.split_once(['x', 'X']).ok_or_else(refused)?;
     let side = |text: &str| text.parse::<u32>().ok().filter(|side| (1..=30_000).contains(side)).ok_or_else(refused);
     Ok((side(width)?, side(height)?))
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("must be a positive number, was '{text}'"))
 }
 
 fn ratio(text: &str) -> Result<f64, String> {

@@ -10,6 +10,7 @@
 mod arguments;
 mod error;
 mod help;
+mod ingest;
 mod interrupt;
 mod output;
 mod pager;
@@ -116,6 +117,13 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
             let quiet = options.quiet;
             interruptible(&runtime, async move { simulate::run(&simulate, quiet).await.map(|()| Ended::Well) })
         }
+        Some(Action::Ingest(ingest)) => match ingest::Request::of(&ingest) {
+            Ok(request) => {
+                let quiet = options.quiet;
+                interruptible(&runtime, async move { request.run(quiet).await.map(|()| Ended::Well) })
+            }
+            Err(message) => return Ok(Ended::Misused(format!("ingest: {message}"))),
+        },
         Some(Action::Render(render)) => {
             if options.format.is_some() {
                 return Ok(Ended::Misused(

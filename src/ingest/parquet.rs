@@ -32,8 +32,8 @@ const ROWS_PER_GROUP: usize = 128 * 1024;
 /// # Errors
 ///
 /// The compression level is out of range, which it is not.
-pub fn properties(table: &Table) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(9).map_err(|error| Error::because("compression level", error))?;
+pub fn properties(table: &Table, level: i32) -> Result<WriterProperties> {
+    let level = ZstdLevel::try_new(level).map_err(|error| Error::because("compression level", error))?;
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
@@ -81,7 +81,7 @@ pub fn write_file(path: &Path, table: &Table, batch: &RecordBatch) -> Result<()>
 
 fn write_half(half: &Path, table: &Table, batch: &RecordBatch) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| Error::new(error.to_string());
-    let mut properties = properties(table)?.into_builder();
+    let mut properties = properties(table, 9)?.into_builder();
     if let Ok(position) = batch.schema().index_of("ts") {
         let sorted = SortingColumn { column_idx: position as i32, descending: false, nulls_first: false };
         properties = properties.set_sorting_columns(Some(vec![sorted]));

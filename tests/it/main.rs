@@ -11,6 +11,8 @@ mod cli;
 #[cfg(feature = "cli")]
 mod files;
 mod golden;
+#[cfg(feature = "cli")]
+mod ingest;
 mod inputs;
 mod layering;
 #[cfg(feature = "cli")]
