@@ -44,7 +44,6 @@ fn frame(columns: usize, rows: usize) -> Frame {
         let (open, close) = (at(column), at(column + 1));
         Some(Candle { open, close, high: open.max(close) + 40.0, low: open.min(close) - 40.0 })
     });
-    let max_usd = cells.iter().copied().fold(0.0, f64::max);
     Frame::Heatmap(Heatmap {
         exchanges: vec!["binance".to_owned()],
         symbol: Some("BTCUSDT".to_owned()),
@@ -55,7 +54,6 @@ fn frame(columns: usize, rows: usize) -> Frame {
         time,
         price,
         cells,
-        max_usd,
         ..Heatmap::default()
     })
 }

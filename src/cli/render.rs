@@ -112,6 +112,20 @@ impl Drawing {
     }
 }
 
+/// Writes a file as a whole or not at all.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::new(format!("cannot write '{}': {error}", path.display()));
+    let mut file = Replacement::create(path).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.put_in_place().map_err(|error| match error {
+        PrintError::Failed(failure) => failure,
+        PrintError::ReaderLeft => failed(io::Error::from(io::ErrorKind::BrokenPipe)),
+    })
+}
+
 /// A file to draw to.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -168,14 +182,7 @@ impl Target {
     /// # Errors
     /// The results have no columns that a picture can show, or the file cannot be written.
     pub(crate) fn write(&self, results: &[Rows], drawing: &Drawing) -> Result<(), Failure> {
-        let bytes = self.bytes(results, drawing)?;
-        let failed = |error: io::Error| Failure::new(format!("cannot write '{}': {error}", self.path.display()));
-        let mut file = Replacement::create(&self.path).map_err(failed)?;
-        file.write_all(&bytes).map_err(failed)?;
-        file.put_in_place().map_err(|error| match error {
-            PrintError::Failed(failure) => failure,
-            PrintError::ReaderLeft => failed(io::Error::from(io::ErrorKind::BrokenPipe)),
-        })
+        write(&self.path, &self.bytes(results, drawing)?)
     }
 
     fn bytes(&self, results: &[Rows], drawing: &Drawing) -> Result<Vec<u8>, Failure> {
@@ -206,7 +213,7 @@ impl Target {
 /// Functions whose rows are estimates of what stands.
 const ESTIMATING: [&str; 4] = ["liq_levels", "liq_flows", "liq_heatmap", "liq_map"];
 /// Parameters that are not written in a picture: those that have a place of their own, and those of where and when.
-const NOT_SHOWN: [&str; 6] = ["model", "at", "by", "on", "on_bad_rows", "by_leverage"];
+const NOT_SHOWN: [&str; 5] = ["model", "at", "by", "on", "by_leverage"];
 
 /// What the calls of table functions in a plan say of its rows.
 pub(crate) fn origin(calls: &[Call], scanned: Scanned) -> Origin {
@@ -332,7 +339,7 @@ mod tests {
         assert_eq!(origin.label(), "estimated, simulated market");
         assert_eq!((origin.exchange.as_deref(), origin.symbol.as_deref()), (None, Some("BTCUSDT")));
         assert_eq!(origin.kind, OriginKind::Estimated);
-        assert_eq!(origin.parameters_label(), "model zones · step 1h · max_distance 0.1");
+        assert_eq!(origin.parameter_parts(), ["model zones", "step 1h", "max_distance 0.1", "on_bad_rows skip"]);
         assert_eq!(origin.coverage.as_deref(), Some("expected: the book × 0.091"));
     }
 

@@ -2,6 +2,11 @@
 
 use chrono::{DateTime, Datelike, Months, NaiveDateTime, NaiveTime, Timelike};
 
+use super::frame::LATEST_MS;
+
+/// No label has more.
+const MOST_DECIMALS: usize = 12;
+
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
@@ -25,9 +30,9 @@ pub(super) fn round_step(least: f64) -> (f64, usize) {
     (10f64.powi(exponent + 2), decimals(exponent + 2))
 }
 
-/// Decimals of a power of ten; no label has more than twelve.
+/// Decimals of a power of ten.
 fn decimals(exponent: i32) -> usize {
-    usize::try_from(-exponent).unwrap_or(0).min(12)
+    usize::try_from(-exponent).unwrap_or(0).min(MOST_DECIMALS)
 }
 
 /// Multiples of `step` within `low..=high`.
@@ -67,7 +72,7 @@ pub(super) fn price_decimals(price: f64) -> usize {
     if !(price.is_finite() && price > 0.0) {
         return 0;
     }
-    (0..=12).find(|&decimals| 10f64.powi(-(decimals as i32)) <= price * 1e-5).unwrap_or(12)
+    (0..=MOST_DECIMALS).find(|&decimals| 10f64.powi(-(decimals as i32)) <= price * 1e-5).unwrap_or(MOST_DECIMALS)
 }
 
 /// Money in three digits at most: `$950`, `$1.2K`, `$35M`, `$2.1B`.
@@ -94,6 +99,40 @@ pub(super) fn percent(fraction: f64) -> String {
 pub(super) fn signed_percent(fraction: f64) -> String {
     let sign = if fraction > 0.0 { "+" } else { "" };
     format!("{sign}{}", percent(fraction))
+}
+
+/// Decimals that write every multiple of a step. Steps are computed: what differs by a millionth is the same step.
+pub(super) fn step_decimals(step: f64) -> usize {
+    let is_written = |decimals: &usize| {
+        let scaled = step * 10f64.powi(*decimals as i32);
+        scaled >= 0.5 && (scaled - scaled.round()).abs() < 1e-6 * scaled
+    };
+    (0..=MOST_DECIMALS).find(is_written).unwrap_or(MOST_DECIMALS)
+}
+
+/// A step, or what lies between two edges, as it is: `12.25`, `0.00000000025`.
+pub(super) fn step(step: f64) -> String {
+    let decimals = step_decimals(step);
+    // Below what decimals can write.
+    if step * 10f64.powi(decimals as i32) < 0.5 { given(step) } else { decimal(step, decimals) }
+}
+
+/// Decimals that write two neighbouring edges to a thousandth of what lies between them.
+pub(super) fn edge_decimals(low: f64, high: f64) -> usize {
+    let step = high - low;
+    let is_written = |decimals: &usize| {
+        let factor = 10f64.powi(*decimals as i32);
+        [low, high].iter().all(|edge| (edge * factor - (edge * factor).round()).abs() < 1e-3 * step * factor)
+    };
+    step_decimals(step).max((0..=MOST_DECIMALS).find(is_written).unwrap_or(MOST_DECIMALS))
+}
+
+/// A value in an error: as it was given, but for digits that nobody counts.
+pub(super) fn given(value: f64) -> String {
+    let is_plain = value == 0.0 || !value.is_finite() || (1e-6..1e15).contains(&value.abs());
+    // Twelve digits are more than anybody writes, and leave out the noise of what was computed.
+    let short: f64 = format!("{value:.11e}").parse().unwrap_or(value);
+    if is_plain { short.to_string() } else { format!("{short:e}") }
 }
 
 /// A plain number with about three digits: `0.839`, `12.5`, `1,234`.
@@ -210,7 +249,8 @@ const TICK_STEPS: [TickStep; 28] = [
 /// Two labels are at least two columns apart and none leaves the axis. A label at midnight is a date, one at the start
 /// of a year is the year; if no date is among them the first label carries it.
 pub(super) fn time_labels(first: i64, end: i64, width: usize) -> Vec<TimeLabel> {
-    if end <= first || width == 0 {
+    let has_date = |ms: i64| ms.unsigned_abs() <= 2 * LATEST_MS;
+    if end <= first || width == 0 || !has_date(first) || !has_date(end) {
         return Vec::new();
     }
     for step in TICK_STEPS {
@@ -345,6 +385,26 @@ mod tests {
     }
 
     #[test]
+    fn steps_and_edges_keep_the_digits_that_tell_them_apart() {
+        let steps = [100.0, 12.25, 0.1 + 0.2, 1e-5, 2.5e-10, 2_500.0, 100.0 / 3.0, 1e-20];
+        let written = ["100", "12.25", "0.3", "0.00001", "0.00000000025", "2,500", "33.33333", "1e-20"];
+        assert_eq!(steps.map(step), written);
+        assert_eq!(edge_decimals(96_000.5, 96_000.6), 1);
+        assert_eq!(edge_decimals(100.25, 101.25), 2);
+        assert_eq!(edge_decimals(96_000.0, 96_100.0), 0);
+        assert_eq!(edge_decimals(1e-7, 1.0025e-7), 11);
+        assert_eq!(edge_decimals(0.0, 0.0), 12);
+    }
+
+    #[test]
+    fn values_in_errors_are_short() {
+        let values =
+            [0.0, -1.0, 97_000.0, 0.1 + 0.2, 74_280.150_000_000_01, f64::NAN, f64::INFINITY, 1e300, -2.5e-9, 1e15];
+        let written = ["0", "-1", "97000", "0.3", "74280.15", "NaN", "inf", "1e300", "-2.5e-9", "1e15"];
+        assert_eq!(values.map(given), written);
+    }
+
+    #[test]
     fn a_month_is_labelled_by_days() {
         let labels = time_labels(START, START + 35 * DAY, 70);
         assert_eq!(texts(&labels), ["Feb 16", "Feb 23", "Mar 2", "Mar 9", "Mar 16"]);
@@ -370,6 +430,7 @@ mod tests {
         assert_eq!((labels[0].ms, labels[0].text.as_str()), (START + 6 * DAY, "Feb 16"));
         assert_eq!(time_labels(START + 1, START + 2, 40)[0].ms, START + 1);
         assert!(time_labels(START, START, 40).is_empty());
+        assert!(time_labels(i64::MIN, i64::MAX, 40).is_empty());
         for years in 1..30 {
             for width in [60, 120, 250, 400] {
                 let labels = time_labels(START, START + years * 365 * DAY, width);

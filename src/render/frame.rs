@@ -6,6 +6,13 @@
 
 use super::axis;
 
+/// The name of a part whose rows do not say to which leverage or exchange they belong.
+pub(super) const NOT_STATED: &str = "not stated";
+/// Amounts and values beyond this have no place on an axis.
+pub(super) const LARGEST_VALUE: f64 = 1e24;
+/// Some 31,000 years from the epoch, in milliseconds: later instants have no date.
+pub(super) const LATEST_MS: u64 = 1_000_000_000_000_000;
+
 /// What a picture shows.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a picture has one frame")]
@@ -96,18 +103,17 @@ impl Origin {
         both
     }
 
-    /// The model and the parameters that the query set: `model precise · step 1h`. Empty if the query tells nothing.
-    pub fn parameters_label(&self) -> String {
+    /// The model and the parameters that the query set: `model precise`, `step 1h`. Empty if the query tells nothing.
+    pub fn parameter_parts(&self) -> Vec<String> {
         let model = self.model.iter().map(|model| format!("model {model}"));
-        let parameters = self.parameters.iter().map(|(name, value)| format!("{name} {value}"));
-        model.chain(parameters).collect::<Vec<_>>().join(" · ")
+        model.chain(self.parameters.iter().map(|(name, value)| format!("{name} {value}"))).collect()
     }
 }
 
 /// Notional by time and price.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Heatmap {
-    /// Those summed, sorted; empty if the rows do not say.
+    /// Those summed, sorted; empty if no row says. Where only some do, the others are `not stated`, the last one.
     pub exchanges: Vec<String>,
     /// The one symbol, if the rows say.
     pub symbol: Option<String>,
@@ -121,28 +127,29 @@ pub struct Heatmap {
     pub cells: Vec<f64>,
     /// Beside every cell, which sides stand there.
     pub sides: Vec<Sides>,
-    /// The parts of the cells by leverage, lowest leverage first; empty if the rows have none or they were not asked for.
+    /// The parts of the cells by leverage, lowest leverage first and what states none last; empty if no row states one or
+    /// they were not asked for.
     pub bands: Vec<Band>,
     /// Per column: whether any row has this `ts`. The others are gaps in the data, not empty books.
     pub is_present: Vec<bool>,
     /// Per column: the current price, the mean over exchanges. It is the close of the last bar before `ts`.
     pub current: Vec<Option<f64>>,
-    /// Per column: the candle of the bars that open within the column. Empty if no result has candles.
+    /// Per column: the candle of the bars that open within the column. Of several exchanges it opens and closes at their
+    /// means and reaches from the lowest low to the highest high. Empty if no result has candles.
     pub candles: Vec<Option<Candle>>,
     /// The pools at the last instant, largest first. Empty if no result has pools.
     pub pools: Vec<Pool>,
-    /// The largest cell.
-    pub max_usd: f64,
     /// Long and short notional that stands in the last column.
     pub last_usd: (f64, f64),
-    /// Rows left out because their notional, `ts` or a price was null.
+    /// Rows of this picture, its candles and its pools that were left out because a value in them was null. Rows that do
+    /// not say whose they are count in every picture.
     pub ignored_rows: usize,
 }
 
 /// A part of the cells of a [`Heatmap`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Band {
-    /// `100x`, or `25–49x` where there are many.
+    /// `100x`, or `25–49x` where there are many, or `not stated`.
     pub name: String,
     /// As [`Heatmap::cells`].
     pub cells: Vec<f64>,
@@ -189,12 +196,22 @@ pub struct Pool {
 }
 
 /// Side of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolSide {
     /// Below price.
     Long,
     /// Above price.
     Short,
+}
+
+impl PoolSide {
+    /// As the rows write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Long => "long",
+            Self::Short => "short",
+        }
+    }
 }
 
 impl Pool {
@@ -205,6 +222,11 @@ impl Pool {
             Some(distance) => format!("{usd} · {}", axis::signed_percent(distance)),
             None => usd,
         }
+    }
+
+    /// `short $2.4M · +3.1 %`.
+    pub(super) fn label_with_side(&self) -> String {
+        format!("{} {}", self.side.name(), self.label())
     }
 }
 
@@ -243,12 +265,12 @@ impl Heatmap {
     /// The candles of several columns as one, or the prices where there are none.
     pub fn candle(&self, columns: std::ops::Range<usize>) -> Option<Candle> {
         let candles = self.candles.get(columns).unwrap_or_default().iter().flatten().copied();
-        candles.reduce(|whole, next| Candle {
-            open: whole.open,
-            high: whole.high.max(next.high),
-            low: whole.low.min(next.low),
-            close: next.close,
-        })
+        candles.reduce(Candle::followed_by)
+    }
+
+    /// What a cell measures: `1 h × 100`.
+    pub(super) fn cell_label(&self) -> String {
+        format!("{} × {}", axis::duration(self.time.step_ms), axis::step(self.price.step))
     }
 
     /// How many of the columns the rows have: `337 of 360 steps`.
@@ -262,6 +284,15 @@ impl Map {
     /// What is shown: `binance BTCUSDT liquidation map`.
     pub fn subject(&self) -> String {
         subject(&self.exchanges, self.symbol.as_deref(), "liquidation map")
+    }
+}
+
+/// What a picture says of rows that it leaves out: `2 rows with nulls ignored`.
+pub(super) fn ignored_label(rows: usize) -> Option<String> {
+    match rows {
+        0 => None,
+        1 => Some("1 row with nulls ignored".to_owned()),
+        _ => Some(format!("{} rows with nulls ignored", axis::count(rows))),
     }
 }
 
@@ -295,7 +326,8 @@ impl TimeAxis {
 
     /// The column in which an instant lies.
     pub fn column(&self, ms: i64) -> Option<usize> {
-        let column = usize::try_from((ms.checked_sub(self.first_ms)?).div_euclid(self.step_ms)).ok()?;
+        let column = ms.checked_sub(self.first_ms)?.checked_div_euclid(self.step_ms)?;
+        let column = usize::try_from(column).ok()?;
         (column < self.count).then_some(column)
     }
 }
@@ -316,6 +348,11 @@ impl PriceAxis {
     pub fn high(&self) -> f64 {
         self.low + self.step * self.count as f64
     }
+
+    /// Decimals that write every edge.
+    pub(super) fn decimals(&self) -> usize {
+        axis::edge_decimals(self.low, self.low + self.step)
+    }
 }
 
 /// The prices traded within one column.
@@ -331,10 +368,17 @@ pub struct Candle {
     pub close: f64,
 }
 
+impl Candle {
+    /// Both as one.
+    pub(super) fn followed_by(self, next: Self) -> Self {
+        Self { open: self.open, high: self.high.max(next.high), low: self.low.min(next.low), close: next.close }
+    }
+}
+
 /// Notional by price at one instant.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Map {
-    /// Those summed, sorted; empty if the rows do not say.
+    /// See [`Heatmap::exchanges`].
     pub exchanges: Vec<String>,
     /// The one symbol, if the rows say.
     pub symbol: Option<String>,
@@ -346,7 +390,7 @@ pub struct Map {
     pub current: Option<f64>,
     /// By price, lowest first.
     pub rows: Vec<MapRow>,
-    /// The parts of the rows by leverage or by exchange; empty if the rows do not tell them apart.
+    /// The parts of the rows by leverage or by exchange, what states none last; empty if the rows do not tell them apart.
     pub layers: Vec<Layer>,
     /// What the layers are.
     pub layered_by: LayeredBy,
@@ -371,7 +415,7 @@ pub enum LayeredBy {
 /// A part of the rows of a [`Map`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
-    /// `100x`, `25–49x` or `binance`.
+    /// `100x`, `25–49x` or `binance`, or `not stated`.
     pub name: String,
     /// USD of both sides, beside [`Map::rows`].
     pub usd: Vec<f64>,
@@ -480,7 +524,7 @@ pub enum SeriesMark {
     Line,
     /// A bar from zero to each point.
     Bar,
-    /// A dot with its interval.
+    /// A dot with its interval, with [`ChartX::Value`]; elsewhere a line.
     Interval,
 }
 
@@ -504,6 +548,60 @@ pub struct Point {
     pub x: f64,
     /// On the y axis of the panel; the position of the label, with [`ChartX::Value`].
     pub y: f64,
-    /// The interval of the value.
+    /// The interval of the value, its lower end first; drawn with [`ChartX::Value`].
     pub interval: Option<(f64, f64)>,
+}
+
+/// Whether a value has a place on an axis; NaN has none.
+pub(super) fn is_drawable(value: f64) -> bool {
+    value.abs() <= LARGEST_VALUE
+}
+
+impl Point {
+    /// Whether it is drawn where x is a time or a number.
+    pub(super) fn is_drawn(&self) -> bool {
+        self.x.abs() <= LATEST_MS as f64 && is_drawable(self.y)
+    }
+
+    /// Whether it is drawn where x is the value and y a line.
+    pub(super) fn is_drawn_as_value(&self) -> bool {
+        is_drawable(self.x) && self.y >= 0.0 && is_drawable(self.y)
+    }
+
+    /// The interval, if both of its ends can be drawn.
+    pub(super) fn drawn_interval(&self) -> Option<(f64, f64)> {
+        self.interval.filter(|(low, high)| is_drawable(*low) && is_drawable(*high))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_without_a_step_has_no_columns() {
+        assert_eq!(TimeAxis::default().column(5), None);
+        assert_eq!(TimeAxis { first_ms: 10, step_ms: 5, count: 2 }.column(19), Some(1));
+        assert_eq!(TimeAxis { first_ms: 10, step_ms: 5, count: 2 }.column(20), None);
+        assert_eq!(TimeAxis { first_ms: i64::MIN, step_ms: -1, count: 2 }.column(0), None);
+    }
+
+    #[test]
+    fn ignored_rows_are_counted_in_words() {
+        let labels = [0, 1, 2, 1_234].map(|rows| ignored_label(rows).unwrap_or_default());
+        assert_eq!(
+            labels,
+            ["", "1 row with nulls ignored", "2 rows with nulls ignored", "1,234 rows with nulls ignored"]
+        );
+    }
+
+    #[test]
+    fn the_size_of_a_cell_is_written_as_it_is() {
+        let mut heatmap = Heatmap::default();
+        heatmap.time.step_ms = 7_200_000;
+        for (step, expected) in [(100.0, "100"), (12.25, "12.25"), (0.1 + 0.2, "0.3"), (2.5e-10, "0.00000000025")] {
+            heatmap.price.step = step;
+            assert_eq!(heatmap.cell_label(), format!("2 h × {expected}"));
+        }
+    }
 }

@@ -15,9 +15,11 @@
 //! heatmap share one character or pixel the largest is drawn: a mean would wash out the thin levels that matter most.
 
 mod axis;
+mod coinglass;
 mod color;
 mod frame;
 mod html;
+mod palette;
 mod png;
 mod raster;
 mod rows;
@@ -30,6 +32,7 @@ use std::fmt;
 
 use arrow::error::ArrowError;
 
+pub use coinglass::to_coinglass;
 pub use color::{ColorDepth, Scale};
 pub use frame::{
     Band, Candle, Chart, ChartX, Frame, Heatmap, Layer, LayeredBy, Map, MapRow, Origin, OriginKind, Panel, Point, Pool,
@@ -46,6 +49,8 @@ pub const SMALLEST_HEIGHT: u16 = 12;
 pub const SMALLEST_PAPER: (u32, u32) = (320, 240);
 /// A mistaken size must not take all memory.
 const MOST_PIXELS: f64 = 1.0e8;
+/// The farthest from the current price that [`Prices::Around`] reaches.
+const LARGEST_SHARE: f64 = 100.0;
 
 /// The largest picture in a terminal in either direction: no terminal has more, and a mistaken size must not take all memory.
 const LARGEST: u16 = 1_000;
@@ -136,14 +141,15 @@ impl Options {
     fn validate(&self) -> Result<(), RenderError> {
         let refused = |option, allowed, was| Err(RenderError::InvalidOption { option, allowed, was });
         if !self.threshold.is_finite() || self.threshold < 0.0 {
-            return refused("threshold", "a number of at least 0", self.threshold.to_string());
+            return refused("threshold", "a number of at least 0", axis::given(self.threshold));
         }
         match self.prices {
             Some(Prices::Between(low, high)) if !(low >= 0.0 && high <= rows::LARGEST_PRICE && low < high) => {
-                refused("prices", "two prices, the lower one first", format!("{low} to {high}"))
+                let was = format!("{} to {}", axis::given(low), axis::given(high));
+                refused("prices", "two prices from 0 to 1e15, the lower one first", was)
             }
-            Some(Prices::Around(share)) if !(share > 0.0 && share <= 100.0) => {
-                refused("prices", "a share of the price above 0", axis::percent(share))
+            Some(Prices::Around(share)) if !(share > 0.0 && share <= LARGEST_SHARE) => {
+                refused("prices", "a share of the price above 0 %, of at most 10000 %", view::share_given(share))
             }
             _ => Ok(()),
         }
@@ -169,7 +175,7 @@ impl Paper {
         }
         let pixels = f64::from(self.width) * f64::from(self.height) * self.ratio * self.ratio;
         if !(0.5..=8.0).contains(&self.ratio) {
-            let (allowed, was) = ("a number from 0.5 to 8", self.ratio.to_string());
+            let (allowed, was) = ("a number from 0.5 to 8", axis::given(self.ratio));
             return Err(RenderError::InvalidOption { option: "pixel-ratio", allowed, was });
         }
         if pixels > MOST_PIXELS {
@@ -404,8 +410,9 @@ impl fmt::Display for RenderError {
             ),
             Self::TooManyCells { columns, time_step, rows, price_step } => write!(
                 f,
-                "render: the picture would have {columns} time buckets of {time_step} × {rows} prices of {price_step}, \
+                "render: the picture would have {columns} time buckets of {time_step} × {rows} prices of {}, \
                  more than {} cells; use a larger 'step' or 'price_step', or filter 'ts' or the prices",
+                axis::step(*price_step),
                 rows::MOST_CELLS,
             ),
             Self::TooSmall { smallest, was } => write!(
@@ -437,5 +444,30 @@ impl std::error::Error for RenderError {
 impl From<ArrowError> for RenderError {
     fn from(error: ArrowError) -> Self {
         Self::Arrow(error)
+    }
+}
+
+#[cfg(test)]
+mod samples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_range_name_their_bounds_in_few_digits() {
+        let said = |prices| Options { prices: Some(prices), ..Options::default() }.validate().unwrap_err().to_string();
+        let between = "render: 'prices' must be two prices from 0 to 1e15, the lower one first, was";
+        assert_eq!(said(Prices::Between(1.0, 1e16)), format!("{between} 1 to 1e16"));
+        assert_eq!(said(Prices::Between(-1e300, 5.0)), format!("{between} -1e300 to 5"));
+        let around = "render: 'prices' must be a share of the price above 0 %, of at most 10000 %, was";
+        assert_eq!(said(Prices::Around(200.0)), format!("{around} 20000 %"));
+        assert_eq!(said(Prices::Around(1e300)), format!("{around} 1e302 %"));
+        assert_eq!(said(Prices::Around(f64::NAN)), format!("{around} NaN %"));
+        assert!(Options { prices: Some(Prices::Around(100.0)), ..Options::default() }.validate().is_ok());
+        let threshold = Options { threshold: -1e300, ..Options::default() }.validate().unwrap_err().to_string();
+        assert_eq!(threshold, "render: 'threshold' must be a number of at least 0, was -1e300");
+        let ratio = Paper { ratio: 1e300, ..Paper::default() }.validate().unwrap_err().to_string();
+        assert_eq!(ratio, "render: 'pixel-ratio' must be a number from 0.5 to 8, was 1e300");
     }
 }

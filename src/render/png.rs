@@ -225,10 +225,10 @@ fn premultiplied(Rgb(red, green, blue): Rgb) -> PremultipliedColorU8 {
 #[cfg(test)]
 mod tests {
     use super::super::frame::{
-        Candle, Chart, ChartX, Frame, Heatmap, Layer, LayeredBy, Map, MapRow, Panel, Point, Pool, PoolSide, PriceAxis,
-        Series, SeriesMark, Sides, TimeAxis, Tone, Unit,
+        Candle, Chart, ChartX, Frame, Heatmap, LayeredBy, Map, MapRow, Panel, Pool, PoolSide, PriceAxis, SeriesMark,
+        TimeAxis, Tone, Unit,
     };
-    use super::super::{Options, Prices, Theme, color, scene, to_png, to_svg};
+    use super::super::{Options, Prices, Theme, color, samples, scene, to_png, to_svg};
     use super::*;
 
     /// Twelve hours × ten prices; hour 5 is a gap, hour 6 is empty.
@@ -245,63 +245,59 @@ mod tests {
         Heatmap {
             exchanges: vec!["binance".to_owned()],
             symbol: Some("BTCUSDT".to_owned()),
-            time: TimeAxis { first_ms: 1_770_681_600_000, step_ms: 3_600_000, count: columns },
-            price: PriceAxis { low: 100.0, step: 1.0, count: rows },
-            sides: vec![Sides::NONE; cells.len()],
             cells,
             is_present,
             current: vec![Some(105.0); columns],
-            max_usd: 1.0e7,
             last_usd: (6.0e6, 2.7e7),
-            ..Heatmap::default()
+            ..samples::heatmap(columns, rows)
         }
     }
 
     fn pools() -> Vec<Pool> {
-        let pool =
-            |side, low, high| Pool { side, low, high, price: (low + high) / 2.0, usd: 1.0e7, distance: Some(0.03) };
-        vec![pool(PoolSide::Short, 107.0, 110.0), pool(PoolSide::Long, 100.0, 103.0)]
+        let pool = |side, low| Pool { distance: Some(0.03), ..samples::pool(side, low, low + 3.0, 1.0e7) };
+        vec![pool(PoolSide::Short, 107.0), pool(PoolSide::Long, 100.0)]
     }
 
+    /// Twenty buckets of longs below a price of 100 and twenty of shorts above it.
     fn map() -> Map {
         let row = |k: usize| {
-            let is_long = k < 20;
-            let usd = 1.0e6 + 1.0e5 * k as f64;
+            let (is_long, usd) = (k < 20, 1.0e6 + 1.0e5 * k as f64);
             MapRow {
-                low: 80.0 + k as f64,
-                high: 81.0 + k as f64,
-                long_usd: if is_long { usd } else { 0.0 },
-                short_usd: if is_long { 0.0 } else { usd },
                 cumulative_long_usd: is_long.then(|| 1.0e6 * (20 - k) as f64),
                 cumulative_short_usd: (!is_long).then(|| 1.0e6 * (k - 19) as f64),
+                ..match is_long {
+                    true => samples::row(80.0 + k as f64, usd, 0.0),
+                    false => samples::row(80.0 + k as f64, 0.0, usd),
+                }
             }
         };
+        let map = samples::map((0..40).map(row).collect());
+        let layers = [("10x", 3.0e5), ("20x", 3.0e5), ("30x", 3.0e5)];
         Map {
             symbol: Some("BTCUSDT".to_owned()),
-            current: Some(100.0),
-            rows: (0..40).map(row).collect(),
-            layers: (0..3).map(|k| Layer { name: format!("{}x", 10 * (k + 1)), usd: vec![3.0e5; 40] }).collect(),
-            layered_by: LayeredBy::Leverage,
             pools: pools(),
-            ..Map::default()
+            ..samples::layered(map, LayeredBy::Leverage, &layers)
         }
     }
 
     fn chart(x: ChartX, values: &[(f64, f64)]) -> Chart {
-        let points = |interval| values.iter().map(|&(x, y)| Point { x, y, interval }).collect();
-        let series = |mark, tone, interval| Series { name: format!("{mark:?}"), mark, tone, points: points(interval) };
+        let mut intervals = samples::series("interval", SeriesMark::Interval, Tone::Kind(31), values);
+        for point in &mut intervals.points {
+            point.interval = Some((-1.0, f64::NAN));
+        }
         let panel = |unit| Panel {
-            title: "USD".to_owned(),
             unit,
-            series: vec![
-                series(SeriesMark::Line, Tone::Long, None),
-                series(SeriesMark::Bar, Tone::Short, None),
-                series(SeriesMark::Interval, Tone::Kind(31), Some((-1.0, f64::NAN))),
-            ],
             labels: vec!["a".to_owned(), "b".to_owned()],
+            ..samples::panel(
+                "USD",
+                vec![
+                    samples::series("line", SeriesMark::Line, Tone::Long, values),
+                    samples::series("bar", SeriesMark::Bar, Tone::Short, values),
+                    intervals.clone(),
+                ],
+            )
         };
-        let panels = [Unit::Usd, Unit::Percent, Unit::Price, Unit::Number].map(panel).to_vec();
-        Chart { subject: "cascade".to_owned(), x, panels, ..Chart::default() }
+        samples::chart(x, [Unit::Usd, Unit::Percent, Unit::Price, Unit::Number].map(panel).to_vec())
     }
 
     struct Picture {
@@ -460,13 +456,7 @@ mod tests {
 
     #[test]
     fn every_size_has_a_picture() {
-        let huge = Heatmap {
-            cells: vec![1.0e24; 120],
-            max_usd: 1.0e24,
-            pools: pools(),
-            last_usd: (1.0e24, 1.0e24),
-            ..heatmap()
-        };
+        let huge = Heatmap { cells: vec![1.0e24; 120], pools: pools(), last_usd: (1.0e24, 1.0e24), ..heatmap() };
         let tiny = Heatmap {
             price: PriceAxis { low: 1.0e-8, step: 1.0e-10, count: 10 },
             current: vec![Some(1.05e-8); 12],

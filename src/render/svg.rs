@@ -11,7 +11,6 @@ use std::fmt::{self, Write};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::color::Rgb;
 use super::scene::font::{self, Part, Weight};
 use super::scene::{Grid, Item, Paint, Scene, Stroke, Text};
 use super::{RenderError, png};
@@ -44,7 +43,7 @@ fn write(out: &mut String, scene: &Scene, grids: &[String]) -> fmt::Result {
     )?;
     writeln!(out, "<title>{}</title>", Escaped(&scene.title))?;
     write_glyphs(out, scene)?;
-    writeln!(out, "<rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>", Hex(scene.background))?;
+    writeln!(out, "<rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>", scene.background)?;
     let mut grids = grids.iter();
     for item in &scene.items {
         match item {
@@ -97,10 +96,10 @@ fn write_glyphs(out: &mut String, scene: &Scene) -> fmt::Result {
 fn write_text(out: &mut String, text: &Text) -> fmt::Result {
     let (run, start) = text.lay_out();
     let scale = text.size / font::UNITS;
-    write!(out, "<g aria-label=\"{}\" fill=\"{}\"", Escaped(&text.content), Hex(text.color))?;
+    write!(out, "<g aria-label=\"{}\" fill=\"{}\"", Escaped(&text.content), text.color)?;
     if let Some(halo) = text.halo {
         // In the units of the font, as all within the group.
-        write!(out, " stroke=\"{}\" stroke-opacity=\"0.85\" stroke-width=\"{}\"", Hex(halo), 0.28 * font::UNITS)?;
+        write!(out, " stroke=\"{}\" stroke-opacity=\"0.85\" stroke-width=\"{}\"", halo, 0.28 * font::UNITS)?;
         write!(out, " stroke-linejoin=\"round\" paint-order=\"stroke\"")?;
     }
     write!(out, " transform=\"translate({} {})", Length(start), Length(text.y))?;
@@ -132,20 +131,11 @@ impl fmt::Display for Length {
     }
 }
 
-struct Hex(Rgb);
-
-impl fmt::Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rgb(red, green, blue) = self.0;
-        write!(f, "#{red:02x}{green:02x}{blue:02x}")
-    }
-}
-
 struct Fill(Paint);
 
 impl fmt::Display for Fill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " fill=\"{}\"", Hex(self.0.color))?;
+        write!(f, " fill=\"{}\"", self.0.color)?;
         if self.0.alpha < 1.0 { write!(f, " fill-opacity=\"{}\"", Length(self.0.alpha)) } else { Ok(()) }
     }
 }
@@ -155,7 +145,7 @@ struct Pen(Stroke);
 impl fmt::Display for Pen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Stroke { paint, width, dash } = self.0;
-        write!(f, " stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\"", Hex(paint.color), Length(width))?;
+        write!(f, " stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\"", paint.color, Length(width))?;
         if paint.alpha < 1.0 {
             write!(f, " stroke-opacity=\"{}\"", Length(paint.alpha))?;
         }
@@ -211,25 +201,14 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{Frame, Map, MapRow};
+    use super::super::frame::{ChartX, Frame, Map, Panel, SeriesMark, Tone};
+    use super::super::samples::{self, row};
     use super::super::{Options, Paper, to_svg};
     use super::*;
 
     fn map(symbol: &str) -> Frame {
-        let row = |low: f64, long_usd: f64, short_usd: f64| MapRow {
-            low,
-            high: low + 1.0,
-            long_usd,
-            short_usd,
-            cumulative_long_usd: (long_usd > 0.0).then_some(long_usd),
-            cumulative_short_usd: (short_usd > 0.0).then_some(short_usd),
-        };
-        Frame::Map(Map {
-            symbol: Some(symbol.to_owned()),
-            current: Some(100.0),
-            rows: vec![row(98.0, 2.0e6, 0.0), row(101.0, 0.0, 3.0e6)],
-            ..Map::default()
-        })
+        let rows = vec![row(98.0, 2.0e6, 0.0), row(101.0, 0.0, 3.0e6)];
+        Frame::Map(Map { symbol: Some(symbol.to_owned()), ..samples::map(rows) })
     }
 
     #[test]
@@ -251,6 +230,26 @@ mod tests {
         assert!(used.len() > 20);
         for name in used {
             assert_eq!(text.matches(&format!("<path id=\"{name}\"")).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn values_without_a_place_leave_no_trace() {
+        let odd =
+            [(0.5, 0.0), (1e308, 1.0), (f64::NAN, 2.0), (f64::NEG_INFINITY, 3.0), (3.0, f64::INFINITY), (1.0, 4.0)];
+        for x in [ChartX::Value, ChartX::Time, ChartX::Number("step".to_owned())] {
+            for mark in [SeriesMark::Line, SeriesMark::Bar, SeriesMark::Interval] {
+                let mut series = samples::series("s", mark, Tone::Kind(0), &odd);
+                for point in &mut series.points {
+                    point.interval = Some((-1e308, 2.0));
+                }
+                series.points[0].interval = Some((0.25, 0.75));
+                let panel = Panel { labels: vec!["a".to_owned(); 6], ..samples::panel("p", vec![series]) };
+                let frame = Frame::Chart(samples::chart(x.clone(), vec![panel]));
+                let text = to_svg(&frame, &Options::default(), Paper::default()).unwrap();
+                assert!(!text.contains("NaN") && !text.contains("inf"), "{x:?} {mark:?}: {text}");
+                assert_eq!(text.contains("whiskers"), x == ChartX::Value, "{x:?} {mark:?}");
+            }
         }
     }
 

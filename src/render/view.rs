@@ -24,9 +24,12 @@ pub(super) struct View {
 impl View {
     /// # Errors
     ///
-    /// Nothing stands at the prices asked for.
+    /// There are no cells, or nothing stands at the prices asked for.
     pub(super) fn of(heatmap: &Heatmap, options: &Options) -> Result<Self, RenderError> {
         let axis = heatmap.price;
+        if heatmap.time.count == 0 || axis.count == 0 || heatmap.cells.is_empty() {
+            return Err(RenderError::Empty { reason: "the heatmap has no cells".to_owned() });
+        }
         let prices = options.prices.map(|prices| prices.around(heatmap.last_price())).transpose()?;
         let within = match prices {
             Some((low, high)) => rows_within(axis, low, high),
@@ -44,6 +47,11 @@ impl View {
     }
 }
 
+/// A share of the price in an error.
+pub(super) fn share_given(share: f64) -> String {
+    format!("{} %", axis::given(share * 100.0))
+}
+
 impl Prices {
     /// The lower and the upper price.
     ///
@@ -57,18 +65,21 @@ impl Prices {
             (Self::Around(share), None) => Err(RenderError::InvalidOption {
                 option: "prices",
                 allowed: "two prices, as the rows have no 'price'",
-                was: axis::percent(share),
+                was: share_given(share),
             }),
         }
     }
 }
 
-/// The rows of a map that are seen, in the order of the map, and the prices asked for.
+/// The rows of a map that are seen, in the order of the map.
 ///
 /// # Errors
 ///
-/// Nothing stands at the prices asked for.
+/// There are no rows, or nothing stands at the prices asked for.
 pub(super) fn rows_of_map(map: &Map, options: &Options) -> Result<Vec<usize>, RenderError> {
+    if map.rows.is_empty() {
+        return Err(RenderError::Empty { reason: "the map has no rows".to_owned() });
+    }
     let prices = options.prices.map(|prices| prices.around(map.current)).transpose()?;
     let is_within = |index: &usize| {
         let middle = (map.rows[*index].low + map.rows[*index].high) / 2.0;
@@ -145,6 +156,7 @@ pub(super) fn nothing_at_these_prices(low: f64, high: f64, prices: Option<(f64, 
     );
     let reason = match prices {
         Some((from, to)) => {
+            let (from, to) = (axis::given(from), axis::given(to));
             format!("no cell between the 'prices' {from} and {to}, the rows have {found}")
         }
         None => format!("no cell at the prices {found}"),
@@ -176,17 +188,45 @@ pub(super) fn brightest(pooled: &[Option<f64>], visible: Visible) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::TimeAxis;
+    use super::super::samples;
+    use super::super::{Frame, Paper, Screen, to_html, to_png, to_svg, to_text};
     use super::*;
+
+    /// Two columns of four prices.
+    fn grid(cells: Vec<f64>) -> Heatmap {
+        Heatmap { cells, ..samples::heatmap(2, 4) }
+    }
+
+    #[test]
+    fn what_is_empty_is_an_error_in_every_way_of_drawing() {
+        let frames = [Frame::Heatmap(Heatmap::default()), Frame::Map(Map::default())];
+        let (options, paper) = (Options::default(), Paper::default());
+        for (frame, noun) in frames.iter().zip(["heatmap has no cells", "map has no rows"]) {
+            let messages = [
+                to_text(frame, &options, Screen::default()).unwrap_err(),
+                to_png(frame, &options, paper).unwrap_err(),
+                to_svg(frame, &options, paper).unwrap_err(),
+                to_html(std::slice::from_ref(frame), &options).unwrap_err(),
+            ];
+            let expected = format!("render: nothing to draw: the {noun}");
+            assert!(messages.iter().all(|error| error.to_string() == expected), "{messages:?}");
+        }
+        // A grid that is said to be larger than it is has what it has.
+        let short = Heatmap { cells: vec![1.0; 3], ..grid(vec![0.0; 8]) };
+        assert!(matches!(View::of(&short, &options), Err(RenderError::Empty { .. })));
+    }
+
+    #[test]
+    fn prices_asked_for_are_written_shortly() {
+        let heatmap = Heatmap { current: vec![Some(82_533.5), None], ..grid(vec![1.0; 8]) };
+        let options = Options { prices: Some(Prices::Around(0.1)), ..Options::default() };
+        let error = View::of(&heatmap, &options).unwrap_err().to_string();
+        assert!(error.contains("no cell between the 'prices' 74280.15 and 90786.85, the rows have"), "{error}");
+    }
 
     #[test]
     fn the_threshold_is_a_share_of_the_mean_of_cells_that_are_not_empty() {
-        let heatmap = Heatmap {
-            time: TimeAxis { first_ms: 0, step_ms: 3_600_000, count: 2 },
-            price: PriceAxis { low: 100.0, step: 1.0, count: 4 },
-            cells: vec![0.0, 1.0, 9.0, 0.0, 0.0, 0.0, 5.0, 0.0],
-            ..Heatmap::default()
-        };
+        let heatmap = grid(vec![0.0, 1.0, 9.0, 0.0, 0.0, 0.0, 5.0, 0.0]);
         let visible = Visible::of(&heatmap, &(0..4), 0.8).unwrap();
         // The mean of 1, 9 and 5 is 5.
         let expected = Visible { threshold_usd: 4.0, cells: 3, hidden: 1, max_usd: 9.0, rows: (2, 3) };

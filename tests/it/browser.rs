@@ -362,3 +362,66 @@ fn maps_charts_and_hostile_names_are_drawn() {
     assert_eq!(console, Vec::<String>::new());
     assert!(requests.iter().all(|url| url.starts_with("file://") || url.starts_with("data:")), "{requests:?}");
 }
+
+/// A cell that a threshold of 0.9 hides, below and early, and the largest one, above and late.
+const TWO: &str = "SELECT * FROM (VALUES
+    (TIMESTAMP '2026-02-10 00:00:00', 'long', 96000.5, 96512.75, 1e6, 97450.0),
+    (TIMESTAMP '2026-02-10 01:00:00', 'short', 98561.75, 99074.0, 4e6, 97450.0)
+  ) AS cells (ts, side, price_low, price_high, notional_usd, price);
+  SELECT *, notional_usd AS cumulative_usd FROM (VALUES
+    ('long', 96000.0, 97000.0, 10.0, 1e6),
+    ('long', 97000.0, 98000.0, NULL, 9e6),
+    ('short', 99000.0, 100000.0, 20.0, 2e6)
+  ) AS cells (side, price_low, price_high, leverage, notional_usd);";
+
+#[test]
+fn both_themes_have_colours_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = ["--theme", "light", "--threshold", "0.9", "--prices", "95900..100100"];
+    let Some(browser) = Browser::open(&page(folder.path(), TWO, &options)) else { return };
+    // 2026-02-10 00:00 UTC.
+    let start = 1_770_681_600_000_i64;
+    let place = |hour: i64, price: f64| {
+        let at = start + hour * 3_600_000 + 1_800_000;
+        let point = browser.value(&format!("liqsql.pointOf('heatmap', {at}, {price})"));
+        (point["x"].as_f64().expect("a place"), point["y"].as_f64().expect("a place"))
+    };
+    let pixel = |hour: i64, price: f64| {
+        let (x, y) = place(hour, price);
+        browser.value(&format!(
+            "(() => {{ const canvas = document.getElementById('heatmap-canvas'), box = canvas.getBoundingClientRect(); \
+             const ratio = canvas.width / box.width, copy = document.createElement('canvas'), pen = copy.getContext('2d'); \
+             pen.drawImage(canvas, Math.floor(({x} - box.left) * ratio), Math.floor(({y} - box.top) * ratio), 1, 1, 0, 0, 1, 1); \
+             return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3); }})()"
+        ))
+    };
+    let mark = "getComputedStyle(document.querySelector('#map-legend i')).backgroundColor";
+    assert_eq!(pixel(0, 96_250.0), json!([246, 244, 249]), "hidden on light paper");
+    assert_eq!(pixel(1, 98_800.0), json!([251, 205, 9]), "the largest on light paper");
+    assert_eq!(browser.value(mark), json!("rgb(50, 80, 165)"));
+
+    let paints = browser.value("liqsql.state('map').paints").as_u64().expect("a count");
+    browser.value("document.getElementById('theme').click()");
+    browser.until(&format!("liqsql.state('map').paints > {paints}"));
+    assert_eq!(pixel(0, 96_250.0), json!([26, 2, 36]), "hidden on dark paper");
+    assert_eq!(pixel(1, 98_800.0), json!([253, 231, 37]), "the largest on dark paper");
+    assert_eq!(browser.value(mark), json!("rgb(64, 100, 190)"));
+
+    // Prices keep their digits, and what states no leverage is a layer that can be hidden.
+    let (x, y) = place(1, 98_800.0);
+    browser.hover(x, y);
+    browser.until("document.getElementById('heatmap-tooltip').textContent.includes('$4M')");
+    let tooltip = browser.value("document.getElementById('heatmap-tooltip').textContent");
+    assert!(tooltip.as_str().expect("text").contains("98,561.75 – 99,074.00"), "{tooltip}");
+    let map = browser.value("liqsql.state('map')");
+    assert_eq!(map["layers"], json!(["10x", "20x", "not stated"]));
+    let footer = "document.getElementById('map-footer').textContent";
+    assert!(browser.value(footer).as_str().expect("text").contains("longs $10M, shorts $2M"));
+    browser.value("document.querySelectorAll('#map-legend button')[2].click()");
+    browser.until("liqsql.state('map').hiddenLayers.length === 1");
+    assert!(browser.value(footer).as_str().expect("text").contains("longs $1M, shorts $2M"));
+
+    let (console, requests) = browser.logs();
+    assert_eq!(console, Vec::<String>::new());
+    assert!(requests.iter().all(|url| url.starts_with("file://") || url.starts_with("data:")), "{requests:?}");
+}

@@ -78,9 +78,10 @@ impl Image {
     }
 }
 
-/// The ends of the colour scale.
+/// The bright end of the colour scale.
 const YELLOW: Pixel = [253, 231, 37];
-const PURPLE: Pixel = [68, 1, 84];
+/// Dark paper.
+const PAPER: Pixel = [19, 22, 29];
 
 /// Three cells over four hours: the faintest one below and early, the brightest one above and late; nothing at hour 2.
 const CELLS: &str = "SELECT * FROM (VALUES
@@ -208,27 +209,161 @@ fn the_origin_is_told_by_the_query() {
     assert!(real.contains("known positions, simulated market") && !real.contains("estimated"));
 }
 
+/// Text without the colours of a terminal.
+fn plain(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
 #[test]
 fn every_saved_query_with_a_picture_is_drawn_in_every_way() {
     let folder = tempfile::tempdir().expect("a folder");
     let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries");
-    for name in ["heatmap", "map", "map_by_leverage", "map_by_exchange", "cascade", "totals", "pools", "flows"] {
+    for (name, subject, label) in [
+        ("heatmap", "binance BTCUSDT liquidation heatmap", "threshold 0.85 × mean"),
+        ("map", "binance BTCUSDT liquidation map", "longs $1.5B"),
+        ("map_by_leverage", "binance BTCUSDT liquidation map", "25–49x"),
+        ("map_by_exchange", "binance+bybit BTCUSDT liquidation map", "bybit"),
+        ("cascade", "binance BTCUSDT liquidation cascade", "shock -5 %"),
+        ("totals", "binance BTCUSDT over time", "long_usd"),
+        ("pools", "binance BTCUSDT liquidation map", "shorts $1.4B"),
+        ("flows", "binance BTCUSDT over time", "opened_usd long"),
+    ] {
         let script = queries.join(format!("{name}.sql"));
         let script = script.to_str().expect("a path");
-        for ending in ["png", "svg", "html", "txt", "ans"] {
+        let draw = |ending: &str| {
             let file = format!("{name}.{ending}");
             let output = liqsql(folder.path(), &["--quiet", "render", "-f", script, "-o", &file]);
             assert_eq!((stderr(&output).as_str(), output.status.code()), ("", Some(0)), "{file}");
-            let bytes = fs::read(folder.path().join(&file)).expect("the picture");
-            let begins = match ending {
-                "png" => &b"\x89PNG"[..],
-                "svg" => b"<svg",
-                "html" => b"<!doctype html>",
-                _ => b"",
-            };
-            assert!(bytes.starts_with(begins) && bytes.len() > 500, "{file}: {} bytes", bytes.len());
-        }
+            folder.path().join(&file)
+        };
+        let read = |ending: &str| fs::read_to_string(draw(ending)).expect("text");
+
+        let image = Image::read(&draw("png"));
+        assert_eq!((image.width, image.height, image.pixels[0]), (1_600, 900, PAPER), "{name}");
+        assert!(image.colors().len() > 20, "{name}");
+        let svg = read("svg");
+        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{name}");
+        assert!(svg.contains(&format!("<title>{subject}</title>")) && svg.contains(label), "{name}");
+        let html = read("html");
+        assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"), "{name}");
+        assert!(html.contains(&format!("<title>{subject}</title>")), "{name}");
+        assert!(html.contains("\"label\":\"estimated, simulated market\""), "{name}");
+        // Characters alone, and the same picture in colours.
+        let text = read("txt");
+        assert!(
+            text.starts_with(subject) && text.contains("simulated market") && text.contains(label),
+            "{name}\n{text}"
+        );
+        assert!(!text.contains('\u{1b}') && text.lines().all(|line| line.chars().count() <= 100), "{name}\n{text}");
+        let colored = read("ans");
+        assert!(colored.contains("\u{1b}[38;2;"), "{name}");
+        let ends = |text: &str| {
+            let lines: Vec<String> = plain(text).lines().map(|line| line.trim_end().to_owned()).collect();
+            (lines.len(), lines.first().cloned(), lines.last().cloned())
+        };
+        assert_eq!(ends(&colored), ends(&text), "{name}");
     }
+}
+
+/// One interval is given from its end, one value is no number, and one score has none at all.
+const SCORES: &str = "SELECT * FROM (VALUES
+    ('hit_rate', 'uniform', 0.62, 0.71, 0.55),
+    ('hit_rate', 'shuffled', 0.58, 0.5, 0.66),
+    ('hit_rate', 'odd', arrow_cast('NaN', 'Float64'), 0.1, 0.2),
+    ('lift', 'uniform', NULL, 0.1, 0.2)
+  ) AS scores (score, null_model, value, low, high)";
+
+#[test]
+fn scores_are_dots_in_their_intervals() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = |file: &str| fs::read_to_string(drawn(folder.path(), file, SCORES, &[])).expect("text");
+    let text = read("a.txt");
+    for line in ["hit_rate", "over odd", "0.62 [0.55, 0.71]", "0.58 [0.5, 0.66]", "1 row with nulls ignored"] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("lift") && !text.contains("NaN"), "{text}");
+    let (above, below) = text.split_once("over shuffled").expect("both lines");
+    let uniform = above.lines().last().expect("a line");
+    let place = |line: &str, letter: char| line.chars().position(|other| other == letter).expect("a mark");
+    assert!(place(uniform, '├') < place(uniform, '●') && place(uniform, '●') < place(uniform, '┤'), "{text}");
+    assert!(place(below.lines().next().expect("a line"), '├') > 0, "{text}");
+
+    let svg = read("a.svg");
+    assert!(svg.contains("over uniform") && svg.contains("whiskers: the stated interval") && !svg.contains("NaN"));
+    let html = read("a.html");
+    assert!(html.contains("\"x\":[0.62,0.58,null],\"y\":[0,1,null],\"low\":[0.55,0.5,null]"), "a gap and its place");
+
+    let (code, message) = refused(folder.path(), "b.png", &format!("{SCORES} WHERE score = 'lift'"), &[]);
+    assert_eq!(
+        (code, message.as_str()),
+        (Some(1), "error: render: nothing to draw: 'score' or 'value' is null in all rows")
+    );
+    let (_, message) = refused(folder.path(), "b.png", &format!("{SCORES} WHERE null_model = 'odd'"), &[]);
+    assert_eq!(message, "error: render: nothing to draw: no 'value' is a number that can be drawn");
+}
+
+#[test]
+fn a_candle_that_cannot_be_is_refused_and_one_with_nulls_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = |open: &str, high: &str, low: &str| {
+        format!(
+            "{CELLS}; SELECT * FROM (VALUES
+               (TIMESTAMP '2026-02-10 00:00:00', 97000.0, 98000.0, 96500.0, 97450.0),
+               (TIMESTAMP '2026-02-10 01:00:00', {open}, {high}, {low}, 97450.0)
+             ) AS bars (ts, open, high, low, close)"
+        )
+    };
+    for (open, high, low, said) in [
+        ("97000.0", "96000.0", "96500.0", "column 'high' must hold a price of at least 'low' (96500), was 96000"),
+        (
+            "99000.0",
+            "98000.0",
+            "96500.0",
+            "column 'open' must hold a price from 'low' to 'high' (96500 to 98000), was 99000",
+        ),
+        ("97000.0", "98000.0", "-1.0", "column 'low' must hold prices above 0, of at most 1e15, was -1"),
+        (
+            "arrow_cast('NaN', 'Float64')",
+            "98000.0",
+            "96500.0",
+            "column 'open' must hold prices above 0, of at most 1e15, was NaN",
+        ),
+    ] {
+        let (code, message) = refused(folder.path(), "a.png", &script(open, high, low), &[]);
+        assert_eq!((code, message), (Some(1), format!("error: render: {said}")));
+    }
+    let draw = |high: &str| {
+        let svg = drawn(folder.path(), "a.svg", &script("97000.0", high, "96500.0"), &[]);
+        fs::read_to_string(svg).expect("text")
+    };
+    assert!(!draw("98000.0").contains("ignored"));
+    assert!(draw("NULL").contains("1 row with nulls ignored"));
+}
+
+/// A map of which only some rows state a leverage; most stands where none is stated.
+const PARTLY: &str = "SELECT *, notional_usd AS cumulative_usd FROM (VALUES
+    ('long', 96000.0, 97000.0, 10.0, 1e6),
+    ('long', 97000.0, 98000.0, NULL, 6e6),
+    ('long', 98000.0, 99000.0, 0.0, 3e6),
+    ('short', 99000.0, 100000.0, 20.0, 2e6)
+  ) AS cells (side, price_low, price_high, leverage, notional_usd)";
+
+#[test]
+fn rows_without_a_leverage_are_a_layer_of_a_map() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let draw = |file: &str, options: &[&str]| drawn(folder.path(), file, PARTLY, options);
+    let image = Image::read(&draw("a.png", &["--size", "800x500"]));
+    let [cool, hot, grey] = [[64, 100, 190], [232, 70, 85], [138, 142, 154]].map(|color| image.count(color));
+    assert!(cool > 1_000 && hot > cool && grey > 3 * hot, "{cool} {hot} {grey}");
+
+    let text = fs::read_to_string(draw("a.txt", &[])).expect("text");
+    for label in [". 10x  # 20x  ? not stated", "????????", "$6M", "$3M", "longs $10M · shorts $2M"] {
+        assert!(text.contains(label), "{label}\n{text}");
+    }
+    let html = fs::read_to_string(draw("a.html", &[])).expect("text");
+    assert!(html.contains("{\"name\":\"not stated\",\"usd\":[0,6000000,3000000,0]}"), "the layer of the page");
 }
 
 #[test]
@@ -309,18 +444,13 @@ fn plot_draws_to_files_with_the_options_of_render() {
     );
     fs::write(folder.path().join("s.sql"), &script).expect("a script");
     let output = liqsql(folder.path(), &["--format", "csv", "-f", "s.sql"]);
-    assert!(
-        stderr(&output).contains("s.sql:10: error: render: nothing here can be drawn")
-            || stderr(&output).contains("s.sql:"),
-        "{}",
-        stderr(&output)
-    );
-    assert_eq!(Image::read(&folder.path().join("a.png")).width, 1_600);
+    let line = "s.sql:8: error: render: nothing here can be drawn";
+    assert!(stderr(&output).contains(line), "{}", stderr(&output));
+    let image = Image::read(&folder.path().join("a.png"));
+    assert_eq!((image.width, image.pixels[0]), (1_600, PAPER));
     let svg = fs::read_to_string(folder.path().join("b c.svg")).expect("the picture");
     assert!(svg.contains("my map") && svg.contains("width=\"400\""), "{}", &svg[..300]);
     assert!(!folder.path().join("d.html").exists());
     let output = liqsql(folder.path(), &["-c", &format!("{CELLS};\n\\plot a.pdf")]);
     assert!(stderr(&output).contains("\\plot: a picture's file must end in"), "{}", stderr(&output));
-    // The faintest colour of the scale is nowhere near the paper's.
-    assert_ne!(Image::read(&folder.path().join("a.png")).pixels[0], PURPLE);
 }

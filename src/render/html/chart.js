@@ -1,5 +1,5 @@
 /*
- * Charts: panels above each other with lines, bars and intervals.
+ * Charts: panels above each other with lines and bars, or with values and their intervals.
  */
 
 function createChart(name, section) {
@@ -22,25 +22,11 @@ function createChart(name, section) {
 
   const xText = (x) => (frame.x === "time" ? `${instant(x)} UTC` : `${frame.xName ?? "x"} ${number(x)}`);
 
-  // How many series of the same tone and mark stand before one in its panel.
-  const repeats = new Map();
+  const seriesColors = new Map();
   for (const panel of frame.panels) {
-    const seen = {};
-    for (const series of panel.series) {
-      const key = `${series.tone} ${series.mark}`;
-      repeats.set(series, seen[key] ?? 0);
-      seen[key] = (seen[key] ?? 0) + 1;
-    }
+    panel.series.forEach((series, index) => seriesColors.set(series, (theme) => panel.seriesColors[theme][index]));
   }
-
-  /** Several of one side are shades of its colour, as in scene/chart.rs. */
-  function color(colors, series) {
-    if (series.tone === "kind") return KIND_COLORS[series.toneKind % KIND_COLORS.length];
-    const own = colors[series.tone], before = repeats.get(series);
-    if (before === 0) return own;
-    if (before === 1) return blended(own, colors.ink, 0.5);
-    return before === 2 ? blended(own, colors.paper, 0.45) : blended(own, KIND_COLORS[before % KIND_COLORS.length], 0.6);
-  }
+  const color = (series) => seriesColors.get(series)(currentTheme());
 
   function extent() {
     const first = everyX[0] ?? 0, last = everyX[everyX.length - 1] ?? 1;
@@ -149,8 +135,8 @@ function createChart(name, section) {
     context.fillText(panel.title, 0, top + 11);
     context.font = FONT;
     for (const { series, x, y } of legend.entries) {
-      const isLine = series.mark === "line";
-      context.fillStyle = color(colors, series);
+      const isLine = series.mark !== "bar";
+      context.fillStyle = color(series);
       context.fillRect(x, top + y - (isLine ? 1.5 : 5), 12, isLine ? 3 : 10);
       context.fillStyle = colors.dim;
       context.fillText(series.name, x + 16, top + y);
@@ -159,14 +145,14 @@ function createChart(name, section) {
 
   function drawPanel(context, colors, part) {
     const { panel, box, range } = part;
-    const step = roundStep((range[1] - range[0]) / box.height * 34);
+    const { step, decimals } = roundStep((range[1] - range[0]) / box.height * 34);
     context.textAlign = "right";
     for (const value of multiples(...range, step)) {
       const y = Math.round(toY(part, value)) + 0.5;
       context.strokeStyle = value === 0 ? colors.dim : colors.grid;
       line(context, box.x, y, box.x + box.width, y);
       context.fillStyle = colors.dim;
-      const text = panel.unit === "price" ? price(value, step) : withUnit(panel.unit, value);
+      const text = panel.unit === "price" ? decimal(value, decimals) : withUnit(panel.unit, value);
       context.fillText(text, box.x - 8, clamp(y, box.y + 4, box.y + box.height - 3));
     }
     context.save();
@@ -176,8 +162,8 @@ function createChart(name, section) {
     context.clip();
     const barSeries = panel.series.filter((series) => series.mark === "bar");
     for (const series of panel.series) {
-      if (series.mark === "bar") drawSeriesBars(context, color(colors, series), part, series, barSeries.indexOf(series), barSeries.length);
-      else drawSeriesLine(context, color(colors, series), part, series);
+      if (series.mark === "bar") drawSeriesBars(context, color(series), part, series, barSeries.indexOf(series), barSeries.length);
+      else drawSeriesLine(context, color(series), part, series);
     }
     context.restore();
   }
@@ -199,23 +185,20 @@ function createChart(name, section) {
     context.fillStyle = stroke;
     context.lineWidth = 1.75;
     context.lineJoin = "round";
-    if (series.mark === "line") {
-      context.beginPath();
-      let isDown = false;
-      series.x.forEach((x, index) => {
-        const y = series.y[index];
-        if (x === null || y === null) { isDown = false; return; }
-        if (isDown) context.lineTo(toX(x), toY(part, y));
-        else context.moveTo(toX(x), toY(part, y));
-        isDown = true;
-      });
-      context.stroke();
-    }
-    const isSparse = series.x.length <= 40 || series.mark === "interval";
+    context.beginPath();
+    let isDown = false;
     series.x.forEach((x, index) => {
-      const y = series.y[index], low = series.low?.[index] ?? null, high = series.high?.[index] ?? null;
+      const y = series.y[index];
+      if (x === null || y === null) { isDown = false; return; }
+      if (isDown) context.lineTo(toX(x), toY(part, y));
+      else context.moveTo(toX(x), toY(part, y));
+      isDown = true;
+    });
+    context.stroke();
+    const isSparse = series.x.length <= 40;
+    series.x.forEach((x, index) => {
+      const y = series.y[index];
       if (x === null || y === null) return;
-      if (low !== null && high !== null) line(context, toX(x), toY(part, low), toX(x), toY(part, high));
       const isAlone = (series.y[index - 1] ?? null) === null && (series.y[index + 1] ?? null) === null;
       if (isSparse || isAlone) dot(context, toX(x), toY(part, y), 2.5);
     });
@@ -233,7 +216,7 @@ function createChart(name, section) {
     const { panel, box, range } = part;
     const xOf = (value) => box.x + (value - range[0]) / (range[1] - range[0]) * box.width;
     const yOf = (index) => box.y + (index + 0.5) / Math.max(panel.labels.length, 1) * box.height;
-    const step = roundStep((range[1] - range[0]) / box.width * 80);
+    const { step } = roundStep((range[1] - range[0]) / box.width * 80);
     context.textAlign = "center";
     for (const value of multiples(...range, step)) {
       context.strokeStyle = value === 0 ? colors.dim : colors.grid;
@@ -245,7 +228,7 @@ function createChart(name, section) {
     context.fillStyle = colors.ink;
     panel.labels.forEach((label, index) => context.fillText(label, box.x - 8, yOf(index), box.x - 10));
     for (const series of panel.series) {
-      context.strokeStyle = context.fillStyle = color(colors, series);
+      context.strokeStyle = context.fillStyle = color(series);
       context.lineWidth = 2;
       series.x.forEach((x, index) => {
         const y = series.y[index], low = series.low?.[index] ?? null, high = series.high?.[index] ?? null;
@@ -266,7 +249,7 @@ function createChart(name, section) {
     context.textAlign = "center";
     const least = (state.view[1] - state.view[0]) / layout.width * 60;
     // Steps of a number that is counted are whole.
-    const step = roundStep(everyX.every(Number.isInteger) ? Math.max(least, 1) : least);
+    const { step } = roundStep(everyX.every(Number.isInteger) ? Math.max(least, 1) : least);
     for (const value of multiples(...state.view, step)) {
       context.strokeStyle = colors.line;
       line(context, toX(value), layout.height, toX(value), layout.height + 4);
@@ -317,7 +300,7 @@ function createChart(name, section) {
         for (const series of part.panel.series) {
           const index = series.x.indexOf(found.x);
           if (index < 0 || series.y[index] === null) continue;
-          context.fillStyle = color(colors, series);
+          context.fillStyle = color(series);
           dot(context, toX(found.x), toY(part, series.y[index]), 3.5);
         }
       }
@@ -355,7 +338,7 @@ function createChart(name, section) {
     state: () => ({
       title: parts.title.textContent, isHome: state.isHome, x: { from: state.view[0], to: state.view[1] },
       series: frame.panels.flatMap((panel) => panel.series.map((series) => series.name)),
-      colors: frame.panels.flatMap((panel) => panel.series.map((series) => color(cssColors(), series))),
+      colors: frame.panels.flatMap((panel) => panel.series.map((series) => color(series))),
     }),
   };
 }

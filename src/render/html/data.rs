@@ -16,11 +16,12 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
+use super::super::color::{self, Hues, Rgb};
 use super::super::frame::{
-    Chart, ChartX, Heatmap, LayeredBy, Map, MapRow, Origin, Panel, Pool, PoolSide, Series, SeriesMark, TimeAxis, Tone,
-    Unit,
+    Chart, ChartX, Heatmap, LayeredBy, Map, MapRow, NOT_STATED, Origin, Panel, Point, Pool, Series, SeriesMark,
+    TimeAxis, Unit, ignored_label, is_drawable,
 };
-use super::super::{Options, RenderError, Scale, Theme, axis, color, view};
+use super::super::{Options, RenderError, Scale, Theme, axis, palette, view};
 use super::json::{array, null, number, numbers, object, optional_number, optional_text, text};
 use super::{Section, shrink};
 
@@ -52,11 +53,6 @@ pub(super) fn page(sections: &[Section<'_>], options: &Options) -> Result<String
             Section::Chart(frame) => of("chart", array([chart(frame)])),
         })
     });
-    let viridis = (0..COLORS).flat_map(|index| {
-        let color = color::viridis(f64::from(index) / f64::from(COLORS - 1));
-        [color.0, color.1, color.2]
-    });
-    let nothing = [color::NOTHING.0, color::NOTHING.1, color::NOTHING.2];
     Ok(object([
         ("title", optional_text(options.title.as_deref())),
         ("theme", text(theme_name(options.theme))),
@@ -65,8 +61,8 @@ pub(super) fn page(sections: &[Section<'_>], options: &Options) -> Result<String
         ("scales", array([Scale::Linear, Scale::Sqrt, Scale::Log].map(|scale| text(scale.name())))),
         ("logSpan", number(color::LOG_SPAN)),
         ("brightest", number(view::BRIGHTEST)),
-        ("colors", text(&STANDARD.encode(viridis.collect::<Vec<u8>>()))),
-        ("nothing", numbers(nothing.map(f64::from))),
+        ("papers", themed(scale_colors)),
+        ("notStated", text(NOT_STATED)),
         ("sections", array(sections.collect::<Result<Vec<_>, _>>()?)),
     ]))
 }
@@ -77,6 +73,24 @@ pub(super) fn theme_name(theme: Theme) -> &'static str {
         Theme::Dark => "dark",
         Theme::Light => "light",
     }
+}
+
+/// What depends on the theme, for both: the page can change it.
+fn themed(of: impl Fn(Theme) -> String) -> String {
+    object([Theme::Dark, Theme::Light].map(|theme| (theme_name(theme), of(theme))))
+}
+
+/// The colours of the cells: a table from the threshold to the brightest, and that of what is hidden.
+fn scale_colors(theme: Theme) -> String {
+    let channels = |Rgb(red, green, blue): Rgb| [red, green, blue];
+    let at = |index: u16| palette::at(f64::from(index) / f64::from(COLORS - 1), theme);
+    let table: Vec<u8> = (0..COLORS).flat_map(|index| channels(at(index))).collect();
+    let nothing = channels(palette::nothing(theme)).map(f64::from);
+    object([("colors", text(&STANDARD.encode(table))), ("nothing", numbers(nothing))])
+}
+
+fn hex(color: Rgb) -> String {
+    text(&color.to_string())
 }
 
 fn heatmap(whole: &Heatmap, most: (usize, usize), options: &Options) -> Result<String, RenderError> {
@@ -110,7 +124,7 @@ fn heatmap(whole: &Heatmap, most: (usize, usize), options: &Options) -> Result<S
         ("exchanges", array(whole.exchanges.iter().map(|name| text(name)))),
         ("origin", origin(&whole.origin)),
         ("coverage", text(&whole.coverage_label())),
-        ("cell", text(&cell_label(whole))),
+        ("cell", text(&format!("cells of {}", whole.cell_label()))),
         (
             "time",
             object([
@@ -129,6 +143,7 @@ fn heatmap(whole: &Heatmap, most: (usize, usize), options: &Options) -> Result<S
                 ("step", number(small.price.step)),
                 ("count", number(small.price.count as f64)),
                 ("high", number(whole.price.high())),
+                ("decimals", number(small.price.decimals() as f64)),
             ]),
         ),
         ("prices", prices.map_or_else(null, pair)),
@@ -145,7 +160,7 @@ fn heatmap(whole: &Heatmap, most: (usize, usize), options: &Options) -> Result<S
         ("lastPrice", optional_number(whole.last_price())),
         ("lastUsd", pair(whole.last_usd)),
         ("lastLargest", pair(shrink::largest_at_end(whole, &whole.cells))),
-        ("ignoredRows", number(whole.ignored_rows as f64)),
+        ("ignored", optional_text(ignored_label(whole.ignored_rows).as_deref())),
     ]))
 }
 
@@ -174,18 +189,6 @@ fn pair((long, short): (f64, f64)) -> String {
     numbers([long, short])
 }
 
-/// `cells of 1 h × 100`.
-fn cell_label(heatmap: &Heatmap) -> String {
-    let step = heatmap.price.step;
-    // Steps are computed: as many digits as say what they are.
-    let decimals = (0..=12).find(|&decimals| {
-        let scaled = step * 10f64.powi(decimals);
-        scaled >= 0.5 && (scaled - scaled.round()).abs() < 1e-6 * scaled
-    });
-    let decimals = decimals.and_then(|decimals| usize::try_from(decimals).ok()).unwrap_or(12);
-    format!("cells of {} × {}", axis::duration(heatmap.time.step_ms), axis::decimal(step, decimals))
-}
-
 fn map(map: &Map, options: &Options) -> Result<String, RenderError> {
     // All rows whatever the prices asked for, which are only what is seen first: sums begin at the current price.
     let prices = options.prices.map(|prices| prices.around(map.current)).transpose()?;
@@ -199,6 +202,11 @@ fn map(map: &Map, options: &Options) -> Result<String, RenderError> {
         LayeredBy::Leverage => "leverage",
         LayeredBy::Exchange => "exchange",
     };
+    // The narrowest bucket; they begin at its multiples.
+    let width = |row: &MapRow| row.high - row.low;
+    let narrowest = map.rows.iter().min_by(|a, b| width(a).total_cmp(&width(b)));
+    let bucket = narrowest.map_or(0.0, width);
+    let decimals = narrowest.map_or(0, |row| axis::edge_decimals(row.low, row.high));
     Ok(object([
         ("subject", text(&map.subject())),
         ("symbol", optional_text(map.symbol.as_deref())),
@@ -207,6 +215,8 @@ fn map(map: &Map, options: &Options) -> Result<String, RenderError> {
         ("at", optional_number(map.at_ms.map(|ms| ms as f64))),
         ("current", optional_number(map.current)),
         ("prices", prices.map_or_else(null, pair)),
+        ("bucket", object([("size", number(bucket)), ("decimals", number(axis::step_decimals(bucket) as f64))])),
+        ("decimals", number(decimals as f64)),
         ("low", of(|row| row.low)),
         ("high", of(|row| row.high)),
         ("longUsd", of(|row| row.long_usd)),
@@ -216,8 +226,9 @@ fn map(map: &Map, options: &Options) -> Result<String, RenderError> {
         ("cumulativeShort", of(|row| row.cumulative_short_usd.unwrap_or(f64::NAN))),
         ("layeredBy", text(layered_by)),
         ("layers", array(layers)),
+        ("layerColors", themed(|theme| array(Hues::on(theme).layers(map).into_iter().map(hex)))),
         ("pools", array(map.pools.iter().map(pool))),
-        ("ignoredRows", number(map.ignored_rows as f64)),
+        ("ignored", optional_text(ignored_label(map.ignored_rows).as_deref())),
     ]))
 }
 
@@ -232,12 +243,12 @@ fn chart(chart: &Chart) -> String {
         ("origin", origin(&chart.origin)),
         ("x", text(x)),
         ("xName", optional_text(name)),
-        ("panels", array(chart.panels.iter().map(panel))),
+        ("panels", array(chart.panels.iter().map(|one| panel(one, &chart.x)))),
         ("notes", array(chart.notes.iter().map(|note| text(note)))),
     ])
 }
 
-fn panel(panel: &Panel) -> String {
+fn panel(panel: &Panel, x: &ChartX) -> String {
     let unit = match panel.unit {
         Unit::Usd => "usd",
         Unit::Percent => "percent",
@@ -248,35 +259,35 @@ fn panel(panel: &Panel) -> String {
         ("title", text(&panel.title)),
         ("unit", text(unit)),
         ("labels", array(panel.labels.iter().map(|label| text(label)))),
-        ("series", array(panel.series.iter().map(series))),
+        ("series", array(panel.series.iter().map(|one| series(one, x)))),
+        ("seriesColors", themed(|theme| array(Hues::on(theme).series(panel).into_iter().map(hex)))),
     ])
 }
 
-fn series(series: &Series) -> String {
+/// What has no place is null, and so a gap.
+fn series(series: &Series, x: &ChartX) -> String {
     let mark = match series.mark {
         SeriesMark::Line => "line",
         SeriesMark::Bar => "bar",
         SeriesMark::Interval => "interval",
     };
-    let (tone, kind) = match series.tone {
-        Tone::Long => ("long", 0),
-        Tone::Short => ("short", 0),
-        Tone::Neutral => ("neutral", 0),
-        Tone::Kind(kind) => ("kind", kind),
-    };
     let points = || series.points.iter();
-    let has_intervals = points().any(|point| point.interval.is_some());
+    let has_place = |point: &Point| match x {
+        ChartX::Value => point.is_drawn_as_value(),
+        ChartX::Time | ChartX::Number(_) => point.is_drawn(),
+    };
+    let value = |value: f64, is_known: bool| if is_known { value } else { f64::NAN };
+    let interval = |point: &Point| point.drawn_interval().filter(|_| *x == ChartX::Value);
+    let has_intervals = points().any(|point| interval(point).is_some());
     let edge = |of: fn((f64, f64)) -> f64| match has_intervals {
-        true => numbers(points().map(|point| point.interval.map_or(f64::NAN, of))),
+        true => numbers(points().map(|point| interval(point).map_or(f64::NAN, of))),
         false => null(),
     };
     object([
         ("name", text(&series.name)),
         ("mark", text(mark)),
-        ("tone", text(tone)),
-        ("toneKind", number(kind as f64)),
-        ("x", numbers(points().map(|point| point.x))),
-        ("y", numbers(points().map(|point| point.y))),
+        ("x", numbers(points().map(|point| value(point.x, is_drawable(point.x))))),
+        ("y", numbers(points().map(|point| value(point.y, has_place(point))))),
         ("low", edge(|interval| interval.0)),
         ("high", edge(|interval| interval.1)),
     ])
@@ -294,17 +305,13 @@ fn origin(origin: &Origin) -> String {
 }
 
 fn pool(pool: &Pool) -> String {
-    let side = match pool.side {
-        PoolSide::Long => "long",
-        PoolSide::Short => "short",
-    };
     object([
-        ("side", text(side)),
+        ("side", text(pool.side.name())),
         ("low", number(pool.low)),
         ("high", number(pool.high)),
         ("price", number(pool.price)),
         ("usd", number(pool.usd)),
-        ("label", text(&format!("{side} {}", pool.label()))),
+        ("label", text(&pool.label_with_side())),
     ])
 }
 
@@ -368,15 +375,5 @@ pub(super) mod tests {
     fn planes_stand_one_after_the_other() {
         assert_eq!(planes([[1, 2], [3, 4], [5, 6]].into_iter()), [1, 3, 5, 2, 4, 6]);
         assert_eq!(planes(std::iter::empty::<[u8; 4]>()), [0u8; 0]);
-    }
-
-    #[test]
-    fn the_size_of_a_cell_is_written_as_it_is() {
-        let mut heatmap = Heatmap::default();
-        heatmap.time.step_ms = 7_200_000;
-        for (step, expected) in [(100.0, "100"), (0.1 + 0.2, "0.3"), (1e-5, "0.00001"), (2_500.0, "2,500")] {
-            heatmap.price.step = step;
-            assert_eq!(cell_label(&heatmap), format!("cells of 2 h × {expected}"));
-        }
     }
 }

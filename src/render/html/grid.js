@@ -27,40 +27,18 @@ async function inflateNumbers(base64, Type) {
 
 /* ---- Colours ---- */
 
-/** Of layers: from low to high leverage, and of what has no order. */
-const LEVERAGE_COLORS = [
-  "#4064be", "#42a0cd", "#78c8a5", "#f0cd5f", "#f59141", "#e84655",
-];
-const KIND_COLORS = [
-  "#5ca9fa", "#fab83c", "#be8cff", "#6ed782", "#ff80b0", "#50dce6",
-  "#f07846", "#c8cd6e", "#8c96ff", "#cda587", "#ebebf0", "#82afa5",
-];
+const currentTheme = () => document.documentElement.dataset.theme;
 
-/** The colour of one of `count` leverages, lowest first: the ends are always the coolest and the hottest. */
-function leverageColor(index, count) {
-  const last = LEVERAGE_COLORS.length - 1;
-  const place = index / Math.max(count - 1, 1) * last;
-  const low = Math.floor(place), share = place - low;
-  return blended(LEVERAGE_COLORS[low], LEVERAGE_COLORS[Math.min(low + 1, last)], share);
-}
-
-/** Two colours `#rrggbb` as one, `share` of it the second. */
-function blended(one, other, share) {
-  const channels = (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
-  const from = channels(one), to = channels(other);
-  return `rgb(${from.map((channel, at) => Math.round(channel * (1 - share) + to[at] * share)).join(", ")})`;
-}
-
-/** The 256 colours and the one for nothing as pixels of an ImageData. */
-const PIXELS = (() => {
-  const channels = atob(data.colors);
+/** Of each theme the 256 colours and the one for nothing, as pixels of an ImageData. */
+const PAPERS = Object.fromEntries(Object.entries(data.papers).map(([theme, paper]) => {
+  const channels = atob(paper.colors);
   const pixel = (red, green, blue) => (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
   const colors = new Uint32Array(256);
   for (let index = 0; index < 256; index++) {
     colors[index] = pixel(...[0, 1, 2].map((channel) => channels.charCodeAt(3 * index + channel)));
   }
-  return { colors, nothing: pixel(...data.nothing) };
-})();
+  return [theme, { colors, nothing: pixel(...paper.nothing) }];
+}));
 
 const cssOfPixel = (pixel) => `rgb(${pixel & 255} ${pixel >> 8 & 255} ${pixel >> 16 & 255})`;
 
@@ -73,18 +51,20 @@ const SHAPES = {
   },
 };
 
-/** Notional to a position on the colour scale between what is hidden and the brightest. */
+/** Notional to a position on the colour scale between what is hidden and the brightest, on the paper of now. */
 function colorScale(low, brightest, name) {
   const high = brightest > low ? brightest : low * 2 + Number.MIN_VALUE;
-  const shape = SHAPES[name] ?? SHAPES.sqrt;
+  const shape = SHAPES[name] ?? SHAPES.linear, paper = PAPERS[currentTheme()];
   return {
     low,
     high,
     pixel(value) {
-      if (!(value > 0) || value < low) return PIXELS.nothing;
+      if (!(value > 0) || value < low) return paper.nothing;
       const share = Math.min((value - low) / (high - low), 1);
-      return PIXELS.colors[Math.round(shape.of(share) * 255)];
+      return paper.colors[Math.round(shape.of(share) * 255)];
     },
+    /** The colour of a position of 0 to 1. */
+    at: (position) => paper.colors[Math.round(position * 255)],
     usd: (position) => low + shape.inverse(position) * (high - low),
   };
 }

@@ -300,8 +300,8 @@ function createHeatmaps(name, section) {
   function measureLayout() {
     const isNarrow = stage.width < NARROW;
     const snap = (value) => Math.round(value * stage.ratio) / stage.ratio;
-    const step = Math.max(frame.price.step, 1e-12);
-    const longest = Math.max(...[state.view.p0, state.view.p1, frame.lastPrice ?? 0].map((at) => stage.base.measureText(price(at, step)).width));
+    const widthOf = (at) => stage.base.measureText(decimal(at, frame.price.decimals)).width;
+    const longest = Math.max(...[state.view.p0, state.view.p1, frame.lastPrice ?? 0].map(widthOf));
     const last = frame.lastPrice === null ? 0 : stage.base.measureText(marketPrice(frame.lastPrice)).width;
     const axisWidth = Math.ceil(Math.max(longest, last)) + 16;
     const profileWidth = state.profile && !isNarrow ? clamp(Math.round(stage.width * 0.17), 150, 290) : 0;
@@ -327,12 +327,14 @@ function createHeatmaps(name, section) {
     context.beginPath();
     context.rect(plot.x, plot.y, plot.width, plot.height);
     context.clip();
-    if (state.candles) drawPrice(context);
+    if (state.candles) drawPrice(context, colors);
     if (frame.lastPrice !== null) {
-      context.strokeStyle = "rgba(255, 255, 255, 0.85)";
+      context.globalAlpha = 0.85;
+      context.strokeStyle = colors.price;
       context.setLineDash([5, 4]);
       line(context, plot.x, Math.round(toY(frame.lastPrice)) + 0.5, plot.x + plot.width, Math.round(toY(frame.lastPrice)) + 0.5);
       context.setLineDash([]);
+      context.globalAlpha = 1;
     }
     if (state.pools) drawPoolLabels(context, colors, frame.pools, plot, toY);
     context.restore();
@@ -374,12 +376,12 @@ function createHeatmaps(name, section) {
   }
 
   /** Candles, as many to one as have room; or the current prices as a line. */
-  function drawPrice(context) {
+  function drawPrice(context, colors) {
     const view = state.view, [first, end] = rangeColumns();
     const from = clamp(Math.floor((view.t0 - frame.time.first) / frame.time.step) - 1, first, end);
     const to = clamp(Math.ceil((view.t1 - frame.time.first) / frame.time.step) + 1, first, end);
     const columnWidth = frame.time.step / (view.t1 - view.t0) * layout.plot.width;
-    if (!frame.candles) return drawPriceLine(context, from, to);
+    if (!frame.candles) return drawPriceLine(context, colors, from, to);
     const together = Math.max(1, Math.ceil(3 / columnWidth));
     const body = clamp(Math.floor(columnWidth * together * 0.7), 1, 15);
     const candles = [];
@@ -391,13 +393,15 @@ function createHeatmaps(name, section) {
       candles.push({ middle, high: toY(candle.high), low: toY(candle.low), top, bottom: Math.max(bottom, top + 1), isUp: candle.close >= candle.open });
     }
     // The dark rim first: white and red must stand out from yellow and green too.
-    context.fillStyle = "rgba(0, 0, 0, 0.72)";
+    context.globalAlpha = 0.8;
+    context.fillStyle = colors.outline;
     for (const candle of candles) {
       context.fillRect(candle.middle - 1, candle.high - 1, 3, candle.low - candle.high + 2);
       context.fillRect(candle.middle - (body >> 1) - 1, candle.top - 1, body + 2, candle.bottom - candle.top + 2);
     }
+    context.globalAlpha = 1;
     for (const isUp of [true, false]) {
-      context.fillStyle = isUp ? "#ffffff" : "#ff5c5c";
+      context.fillStyle = isUp ? colors.risen : colors.fallen;
       for (const candle of candles.filter((one) => one.isUp === isUp)) {
         context.fillRect(candle.middle, candle.high, 1, Math.max(candle.low - candle.high, 1));
         context.fillRect(candle.middle - (body >> 1), candle.top, body, candle.bottom - candle.top);
@@ -417,21 +421,21 @@ function createHeatmaps(name, section) {
     return whole;
   }
 
-  /** A price is that at the beginning of its column. */
-  function drawPriceLine(context, from, to) {
+  /** A price stands at the beginning of its column and holds to the end of the last one; one column alone is a dash. */
+  function drawPriceLine(context, colors, from, to) {
+    const isKnown = (column) => Number.isFinite(frame.current[column]);
     context.beginPath();
-    let isDown = false;
     for (let column = from; column < to; column++) {
-      const now = frame.current[column];
-      if (Number.isFinite(now)) {
-        if (isDown) context.lineTo(toX(columnTime(column)), toY(now));
-        else context.moveTo(toX(columnTime(column)), toY(now));
-        if (column + 1 === frame.time.count) context.lineTo(toX(frame.time.end), toY(now));
-      }
-      isDown = Number.isFinite(now);
+      if (!isKnown(column)) continue;
+      const x = toX(columnTime(column)), y = toY(frame.current[column]), isFirst = column === from || !isKnown(column - 1);
+      if (isFirst) context.moveTo(x, y);
+      else context.lineTo(x, y);
+      const isLast = column + 1 === frame.time.count, isAlone = isFirst && !isKnown(column + 1);
+      if (isLast || isAlone) context.lineTo(toX(Math.min(columnTime(column + 1), frame.time.end)), y);
     }
     context.lineJoin = "round";
-    for (const [width, color] of [[3.5, "rgba(0, 0, 0, 0.72)"], [1.5, "#ffffff"]]) {
+    for (const [width, color, alpha] of [[3.5, colors.outline, 0.7], [1.5, colors.risen, 1]]) {
+      context.globalAlpha = alpha;
       context.lineWidth = width;
       context.strokeStyle = color;
       context.stroke();
@@ -442,7 +446,7 @@ function createHeatmaps(name, section) {
   function drawColorScale(context, colors) {
     const { plot, isNarrow } = layout, width = isNarrow ? 6 : 12, x = plot.x - width - 6;
     for (let y = 0; y < plot.height; y++) {
-      context.fillStyle = cssOfPixel(PIXELS.colors[Math.round((1 - y / plot.height) * 255)]);
+      context.fillStyle = cssOfPixel(scale.at(1 - y / plot.height));
       context.fillRect(x, plot.y + y, width, 1.5);
     }
     context.fillStyle = colors.dim;
@@ -455,7 +459,7 @@ function createHeatmaps(name, section) {
 
   function drawPriceAxis(context, colors) {
     const { plot } = layout, view = state.view, x = plot.x + plot.width;
-    const step = roundStep((view.p1 - view.p0) / plot.height * 44);
+    const { step, decimals } = roundStep((view.p1 - view.p0) / plot.height * 44);
     const current = frame.lastPrice === null ? -Infinity : toY(frame.lastPrice);
     context.textAlign = "left";
     for (const at of multiples(view.p0, view.p1, step)) {
@@ -465,7 +469,7 @@ function createHeatmaps(name, section) {
       context.strokeStyle = colors.line;
       line(context, x, Math.round(y) + 0.5, x + 4, Math.round(y) + 0.5);
       context.fillStyle = colors.dim;
-      context.fillText(price(at, step), x + 8, clamp(y, plot.y + 6, plot.y + plot.height - 6));
+      context.fillText(decimal(at, decimals), x + 8, clamp(y, plot.y + 6, plot.y + plot.height - 6));
     }
     if (current >= plot.y && current <= plot.y + plot.height) {
       tag(context, marketPrice(frame.lastPrice), x + 3, clamp(current, plot.y + 9, plot.y + plot.height - 9), colors.tag, colors["tag-ink"], "left");
@@ -613,16 +617,18 @@ function createHeatmaps(name, section) {
   function drawCrosshair(context, colors, cell) {
     const { plot, profile } = layout, { x, y } = stage.hover, view = state.view;
     const right = profile.width > 0 ? profile.x + profile.width : plot.x + plot.width;
-    context.strokeStyle = "rgba(255, 255, 255, 0.6)";
+    context.globalAlpha = 0.6;
+    context.strokeStyle = colors.price;
     context.setLineDash([2, 3]);
     line(context, Math.round(x) + 0.5, plot.y, Math.round(x) + 0.5, plot.y + plot.height);
     line(context, plot.x, Math.round(y) + 0.5, plot.x + plot.width, Math.round(y) + 0.5);
+    context.globalAlpha = 1;
     context.strokeStyle = colors.dim;
     if (profile.width > 0) line(context, profile.x, Math.round(y) + 0.5, right, Math.round(y) + 0.5);
     context.setLineDash([]);
     const p = view.p1 - (y - plot.y) / plot.height * (view.p1 - view.p0);
     const text = cell.timeText;
-    tag(context, price(p, frame.price.step / 10), plot.x + plot.width + 3, y, colors.line, colors.ink, "left");
+    tag(context, decimal(p, frame.price.decimals + 1), plot.x + plot.width + 3, y, colors.line, colors.ink, "left");
     const half = context.measureText(text).width / 2 + 5;
     tag(context, text, clamp(x, plot.x + half, plot.x + plot.width - half), plot.y + plot.height + 13, colors.line, colors.ink, "center");
   }
@@ -672,7 +678,7 @@ function createHeatmaps(name, section) {
     const hidden = !isEmpty && cell.isHidden ? ["hidden by the threshold"] : [];
     const big = cell.isGap ? "no data at this time" : isEmpty ? "nothing" : `${usd(cell.usd, 3)} ${cell.side === "both" ? "long and short" : cell.side}`;
     return {
-      head: [`${cell.timeText} UTC`, `${price(cell.low, frame.price.step)} – ${price(cell.high, frame.price.step)}`, ...size, ...hidden],
+      head: [`${cell.timeText} UTC`, `${decimal(cell.low, frame.price.decimals)} – ${decimal(cell.high, frame.price.decimals)}`, ...size, ...hidden],
       big, bigClass: isEmpty ? "" : cell.side, rows,
     };
   }
@@ -705,7 +711,7 @@ function createHeatmaps(name, section) {
       [frame.origin.coverage], [frame.coverage],
       [`standing at the end: longs ${usd(lastUsd[0], 3)}, shorts ${usd(lastUsd[1], 3)}`], [`largest cell ${usd(stats.max, 3)}`],
       [`threshold ${number(state.threshold)} × mean: ${count(hidden)} of ${count(stats.sorted.length)} ${shown} below ${usd(low, 3)} hidden`, `${name}-hidden`],
-      [`intensity: ${state.intensity}`], [hiddenSide(lastLargest, low), `${name}-hidden-side`], [ignoredRows(frame.ignoredRows)], [shrunk],
+      [`intensity: ${state.intensity}`], [hiddenSide(lastLargest, low), `${name}-hidden-side`], [frame.ignored], [shrunk],
     ]);
     stage.redraw();
   }

@@ -14,12 +14,9 @@ function createMaps(name, section) {
   parts.heading.append(resetButton(name, picture));
   const stage = createStage(name, parts.host, picture);
   parts.hint.textContent = "wheel zooms · drag moves · double click resets";
-  let frame = frames[0], bars = [], sums = null, layout = null, together = 1;
+  let frame = frames[0], bars = [], sums = null, layout = null, together = 1, legendTheme = "";
 
-  function layerColor(index) {
-    if (frame.layeredBy === "leverage") return leverageColor(index, frame.layers.length);
-    return KIND_COLORS[index % KIND_COLORS.length];
-  }
+  const layerColor = (index) => frame.layerColors[currentTheme()][index];
 
   function show(index) {
     const before = frame;
@@ -38,6 +35,7 @@ function createMaps(name, section) {
   }
 
   function fillLegend() {
+    legendTheme = currentTheme();
     const entry = (color, text, className = "") => {
       const mark = element("i", { className });
       mark.style.background = color;
@@ -78,8 +76,6 @@ function createMaps(name, section) {
     return [Math.min(low, from), Math.max(high, to)];
   }
 
-  const bucket = () => frame.low.reduce((least, low, index) => Math.min(least, frame.high[index] - low), Infinity);
-
   /** Amounts per row without the hidden layers, and their sums away from the price. */
   function accumulate() {
     const rows = frame.low.length;
@@ -117,7 +113,7 @@ function createMaps(name, section) {
   function zoom(x, _y, factor) {
     if (!layout) return;
     const at = state.view[0] + clamp((x - layout.x) / layout.width, 0, 1) * (state.view[1] - state.view[0]);
-    state.view = zoomed(state.view, at, factor, limits(), 4 * bucket());
+    state.view = zoomed(state.view, at, factor, limits(), 4 * frame.bucket.size);
     state.isHome = false;
     stage.redraw();
   }
@@ -126,7 +122,7 @@ function createMaps(name, section) {
 
   /** Buckets too thin to be seen are summed: their amounts stand at different prices and add up. */
   function measureBars() {
-    const step = bucket(), width = step / (state.view[1] - state.view[0]) * layout.width;
+    const step = frame.bucket.size, width = step / (state.view[1] - state.view[0]) * layout.width;
     together = 1;
     for (const factor of [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]) {
       together = factor;
@@ -151,8 +147,8 @@ function createMaps(name, section) {
   }
 
   function barLabel() {
-    const step = bucket();
-    return together === 1 ? `a bar is a bucket of ${price(step, step)}` : `a bar sums ${price(step * together, step)} of price`;
+    const text = decimal(frame.bucket.size * together, frame.bucket.decimals);
+    return together === 1 ? `a bar is a bucket of ${text}` : `a bar sums ${text} of price`;
   }
 
   const total = (bar) => (frame.layers.length ? bar.layers.reduce((sum, value) => sum + value, 0) : bar.long + bar.short);
@@ -163,6 +159,7 @@ function createMaps(name, section) {
     layout = { x: isNarrow ? 46 : 62, y: 26, width: 0, height: 0 };
     layout.width = Math.max(stage.width - layout.x - (isNarrow ? 46 : 62), 40);
     layout.height = Math.max(stage.height - layout.y - 26, 40);
+    if (legendTheme !== currentTheme()) fillLegend();
     measureBars();
     const label = document.getElementById(`${name}-bar`);
     if (label) label.textContent = barLabel();
@@ -178,14 +175,14 @@ function createMaps(name, section) {
     context.fillText(isNarrow ? "USD" : "USD per bar", 0, 9);
     context.textAlign = "right";
     context.fillText("cumulative", stage.width, 9);
-    const step = roundStep((state.view[1] - state.view[0]) / width * 90);
+    const { step, decimals } = roundStep((state.view[1] - state.view[0]) / width * 90);
     context.textAlign = "center";
     for (const at of multiples(...state.view, step)) {
       context.strokeStyle = colors.line;
       line(context, toX(at), y + height, toX(at), y + height + 4);
       context.fillStyle = colors.dim;
-      const half = context.measureText(price(at, step)).width / 2;
-      context.fillText(price(at, step), clamp(toX(at), half, stage.width - half), y + height + 14);
+      const half = context.measureText(decimal(at, decimals)).width / 2;
+      context.fillText(decimal(at, decimals), clamp(toX(at), half, stage.width - half), y + height + 14);
     }
     context.save();
     context.beginPath();
@@ -200,7 +197,7 @@ function createMaps(name, section) {
   }
 
   function drawUsdAxis(context, colors, most, x, align, withLines) {
-    const step = roundStep(most / layout.height * 50);
+    const { step } = roundStep(most / layout.height * 50);
     context.textAlign = align;
     for (const value of multiples(0, most, step)) {
       const y = layout.y + layout.height * (1 - value / most);
@@ -329,9 +326,8 @@ function createMaps(name, section) {
     if (bar.cumulativeLong !== null) rows.push(["cumulative long", usd(bar.cumulativeLong, 3), "long"]);
     if (bar.cumulativeShort !== null) rows.push(["cumulative short", usd(bar.cumulativeShort, 3), "short"]);
     if (bar.distance !== null) rows.push(["from price", signedPercent(bar.distance)]);
-    const step = bucket();
     return {
-      head: [`${price(bar.low, step)} – ${price(bar.high, step)}`], big: `${usd(bar.usd, 3)} ${side === "both" ? "long and short" : side}`,
+      head: [`${decimal(bar.low, frame.decimals)} – ${decimal(bar.high, frame.decimals)}`], big: `${usd(bar.usd, 3)} ${side === "both" ? "long and short" : side}`,
       bigClass: side, rows,
     };
   }
@@ -341,7 +337,7 @@ function createMaps(name, section) {
     const model = modelPlaces(choice, frame);
     const title = joined(frame.subject, at, model.title);
     parts.title.textContent = data.title ?? title;
-    parts.parameters.textContent = joined(data.title && title, model.parameters, frame.origin.parameters, `buckets of ${price(bucket(), bucket())}`);
+    parts.parameters.textContent = joined(data.title && title, model.parameters, frame.origin.parameters, `buckets of ${decimal(frame.bucket.size, frame.bucket.decimals)}`);
     stage.under.setAttribute("aria-label", parts.title.textContent);
     // Of the rows whose middles are among the prices asked for, as rows_of_map of view.rs.
     const isAskedFor = (middle) => !frame.prices || (middle >= frame.prices[0] && middle < frame.prices[1]);
@@ -349,7 +345,7 @@ function createMaps(name, section) {
     const without = state.hidden.size ? `without ${[...state.hidden].join(", ")}` : "";
     fillFooter(parts.footer, frame.origin.label, [
       [frame.origin.coverage], [`longs ${usd(sum(sums.long), 3)}, shorts ${usd(sum(sums.short), 3)}`], [without],
-      [barLabel(), `${name}-bar`], [ignoredRows(frame.ignoredRows)],
+      [barLabel(), `${name}-bar`], [frame.ignored],
     ]);
     stage.redraw();
   }

@@ -8,16 +8,18 @@
 //! The page asks no network for anything; its policy forbids it. Texts of the rows reach it only as JSON, and the
 //! script shows them only as text. All drawing is in the script, which `page.js` describes; what it decides (what the
 //! threshold hides, which amount is how bright) follows `view` and `color`, so that the page and the other back ends
-//! agree. Of a grid larger than a screen the page has the largest cells of blocks, and per column the sums of the whole:
-//! threshold, largest cell and what stands agree, but cells are counted, and the brightest is chosen, among those it has.
+//! agree. The colours themselves, of both themes, and the digits of prices come with the data. Of a grid larger than a
+//! screen the page has the largest cells of blocks, and per column the sums of the whole: threshold, largest cell and
+//! what stands agree, but cells are counted, and the brightest is chosen, among those it has.
 
 mod data;
 mod json;
 mod shrink;
 
 use super::frame::{Chart, Frame, Heatmap, Map};
+use super::palette::Palette;
 use super::view::{self, View};
-use super::{Options, RenderError};
+use super::{Options, RenderError, Theme};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -49,10 +51,30 @@ pub(super) fn page(frames: &[Frame], options: &Options) -> Result<String, Render
     Ok(filled(&[
         ("title", &escaped(&title)),
         ("theme", data::theme_name(options.theme)),
+        ("palette", &palette()),
         ("style", STYLE),
         ("data", &data),
         ("script", SCRIPT),
     ]))
+}
+
+/// The colours that the page shares with pictures in files, as properties of its style sheet: dark ones, and light ones
+/// for who asks for them.
+fn palette() -> String {
+    let of = |theme: Theme| {
+        let palette = Palette::of(theme);
+        let colors = [
+            ("long", palette.hues.long),
+            ("short", palette.hues.short),
+            ("price", palette.price),
+            ("risen", palette.risen),
+            ("fallen", palette.fallen),
+            ("outline", palette.outline),
+        ];
+        colors.map(|(name, color)| format!(" --{name}: {color};")).concat()
+    };
+    let light = data::theme_name(Theme::Light);
+    format!(":root {{{} }}\n:root[data-theme=\"{light}\"] {{{} }}\n", of(Theme::Dark), of(Theme::Light))
 }
 
 /// Sections in the order in which their first frames stand. Frames without anything at the prices asked for are left
@@ -91,9 +113,6 @@ fn sections<'a>(frames: &'a [Frame], options: &Options) -> Result<Vec<Section<'a
 /// Whether there is something to draw.
 fn check(frame: &Frame, options: &Options) -> Result<(), RenderError> {
     match frame {
-        Frame::Heatmap(heatmap) if heatmap.time.count == 0 || heatmap.price.count == 0 => {
-            Err(RenderError::Empty { reason: "the heatmap has no cells".to_owned() })
-        }
         Frame::Heatmap(heatmap) => View::of(heatmap, options).map(|_| ()),
         Frame::Map(map) => view::rows_of_map(map, options).map(|_| ()),
         Frame::Chart(_) => Ok(()),
@@ -167,11 +186,14 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::super::frame::{
-        Band, Candle, ChartX, MapRow, Origin, Panel, Point, Pool, PoolSide, PriceAxis, Series, SeriesMark, Sides,
-        TimeAxis, Tone, Unit,
+        Band, Candle, ChartX, LayeredBy, NOT_STATED, Origin, Panel, PoolSide, SeriesMark, Sides, Tone, Unit,
     };
-    use super::super::{Prices, Scale, Theme};
+    use super::super::samples::{self, row};
+    use super::super::{Prices, Scale};
     use super::data::tests::{unpacked, unpacked_f32, unpacked_f64};
     use super::*;
 
@@ -181,8 +203,6 @@ mod tests {
             exchanges: vec!["binance".to_owned()],
             symbol: Some(symbol.to_owned()),
             origin: Origin { model: Some(model.to_owned()), ..Origin::default() },
-            time: TimeAxis { first_ms: 0, step_ms: 3_600_000, count: 2 },
-            price: PriceAxis { low: 100.0, step: 1.0, count: 3 },
             bands: vec![Band { name: "100x".to_owned(), cells: cells.iter().map(|usd| usd / 2.0).collect() }],
             sides: [Sides::NONE, Sides::LONG, Sides::SHORT, Sides::NONE, Sides::LONG.with(Sides::SHORT), Sides::LONG]
                 .to_vec(),
@@ -190,32 +210,21 @@ mod tests {
             is_present: vec![true, false],
             current: vec![Some(101.5), None],
             candles: vec![Some(Candle { open: 101.5, high: 102.0, low: 101.0, close: 101.75 }), None],
-            max_usd: 3.0e6,
             last_usd: (2.25e6, 0.0),
-            ..Heatmap::default()
+            ..samples::heatmap(2, 3)
         }
     }
 
     fn map() -> Map {
-        let row = |low: f64, long_usd: f64, short_usd: f64| MapRow {
-            low,
-            high: low + 1.0,
-            long_usd,
-            short_usd,
-            cumulative_long_usd: (long_usd > 0.0).then_some(long_usd),
-            cumulative_short_usd: None,
-        };
-        Map { rows: vec![row(99.0, 5.0, 0.0), row(100.0, 0.0, 7.0)], current: Some(100.0), ..Map::default() }
+        let mut map = samples::map(vec![row(99.0, 5.0, 0.0), row(100.0, 0.0, 7.0)]);
+        map.rows[1].cumulative_short_usd = None;
+        map
     }
 
     fn chart(y: f64) -> Chart {
-        let points = vec![
-            Point { x: 0.0, y: 1.5, interval: None },
-            Point { x: 1.0, y, interval: Some((f64::NEG_INFINITY, 2.0)) },
-        ];
-        let series = Series { name: "bias".to_owned(), mark: SeriesMark::Line, tone: Tone::Kind(3), points };
-        let panel = Panel { title: "bias".to_owned(), unit: Unit::Percent, series: vec![series], labels: Vec::new() };
-        Chart { subject: "over time".to_owned(), x: ChartX::Time, panels: vec![panel], ..Chart::default() }
+        let series = samples::series("bias", SeriesMark::Line, Tone::Kind(3), &[(0.0, 1.5), (1.0, y)]);
+        let panel = Panel { unit: Unit::Percent, ..samples::panel("bias", vec![series]) };
+        Chart { subject: "over time".to_owned(), ..samples::chart(ChartX::Time, vec![panel]) }
     }
 
     fn drawn(frames: &[Frame]) -> String {
@@ -335,7 +344,7 @@ mod tests {
         assert_eq!(unpacked(text_at(data, "isPresent")), [1, 0]);
         assert_eq!(unpacked(text_at(data, "candles")).len(), 2 * 4 * 8);
         assert!(data.contains(r#""time":{"first":0,"step":3600000,"count":2,"last":3600000,"end":7200000}"#));
-        assert!(data.contains(r#""price":{"low":100,"step":1,"count":3,"high":103}"#));
+        assert!(data.contains(r#""price":{"low":100,"step":1,"count":3,"high":103,"decimals":0}"#));
         assert!(data.contains(r#""cell":"cells of 1 h × 1""#));
         assert!(data.contains(r#""shrunk":null"#));
     }
@@ -373,7 +382,7 @@ mod tests {
         assert_eq!(unpacked_f64(text_at(band, "totals"))[617], 7.0e6);
         assert!(band.contains(r#""lastUsd":[1500000,0],"lastLargest":[1500000,0]"#));
         assert!(data.contains(r#""lastLargest":[3000000,0]"#));
-        assert!(data.contains(r#""price":{"low":100,"step":2,"count":600,"high":1300}"#));
+        assert!(data.contains(r#""price":{"low":100,"step":2,"count":600,"high":1300,"decimals":0}"#));
         // Prices that are asked for need not lie between blocks: of 2 rows of one only the lower is within.
         large.cells[1_234 * rows + 566] = 2.0e6;
         let options = Options { prices: Some(Prices::Between(100.0, 667.0)), ..Options::default() };
@@ -391,7 +400,9 @@ mod tests {
         let options = Options { prices: Some(Prices::Between(90.0, 97.0)), ..Options::default() };
         let page = page(&[Frame::Map(map)], &options).unwrap();
         let data = data(&page);
-        assert!(data.contains(r#""prices":[90,97],"low":[95,100],"high":[96,101]"#));
+        assert!(data.contains(
+            r#""prices":[90,97],"bucket":{"size":1,"decimals":0},"decimals":0,"low":[95,100],"high":[96,101]"#
+        ));
         assert!(data.contains(r#""longUsd":[5,0],"shortUsd":[0,7]"#));
     }
 
@@ -399,8 +410,9 @@ mod tests {
     fn pools_say_their_side_and_parameters_leave_out_the_model() {
         let mut heatmap = heatmap("BTCUSDT", "precise");
         heatmap.origin.parameters = vec![("step".to_owned(), "1h".to_owned())];
-        let (side, low, high) = (PoolSide::Short, 102.0, 103.0);
-        heatmap.pools = vec![Pool { side, low, high, price: 102.5, usd: 2.4e6, distance: Some(0.031) }];
+        let mut pool = samples::pool(PoolSide::Short, 102.0, 103.0, 2.4e6);
+        pool.distance = Some(0.031);
+        heatmap.pools = vec![pool];
         let page = drawn(&[Frame::Heatmap(heatmap)]);
         assert!(data(&page).contains(r#""label":"short $2.4M · +3.1 %""#));
         assert!(data(&page).contains(r#""model":"precise","parameters":"step 1h""#));
@@ -410,9 +422,67 @@ mod tests {
     fn what_is_no_number_is_null_and_all_is_json() {
         let page = drawn(&[Frame::Chart(chart(f64::NAN)), Frame::Map(map()), Frame::Heatmap(heatmap("A", "b"))]);
         let data = data(&page);
-        assert!(data.contains(r#""y":[1.5,null],"low":[null,null],"high":[null,2]"#));
+        assert!(data.contains(r#""x":[0,1],"y":[1.5,null],"low":null,"high":null"#), "{data}");
         assert!(data.contains(r#""cumulativeLong":[5,null],"cumulativeShort":[null,null]"#));
         assert_eq!(after_json(data), "");
+    }
+
+    #[test]
+    fn values_have_intervals_and_what_has_no_place_is_null() {
+        let points = [(0.5, 0.0), (1e308, 1.0), (f64::NAN, 2.0), (0.25, 3.0)];
+        let mut series = samples::series("", SeriesMark::Interval, Tone::Kind(0), &points);
+        for (point, interval) in series.points.iter_mut().zip([(0.25, 0.75), (0.0, 1.0), (0.0, 1.0), (-1e308, 1.0)]) {
+            point.interval = Some(interval);
+        }
+        let panel = samples::panel("a", vec![series]);
+        let values = drawn(&[Frame::Chart(samples::chart(ChartX::Value, vec![panel.clone()]))]);
+        let expected = r#""x":[0.5,null,null,0.25],"y":[0,null,null,3],"low":[0.25,0,0,null],"high":[0.75,1,1,null]"#;
+        assert!(data(&values).contains(expected), "{}", data(&values));
+        // Over time there are no intervals.
+        let times = drawn(&[Frame::Chart(samples::chart(ChartX::Time, vec![panel]))]);
+        assert!(data(&times).contains(r#""low":null,"high":null"#), "{}", data(&times));
+    }
+
+    #[test]
+    fn colours_of_both_themes_come_from_rust() {
+        let layers = [("5x", 1.0), ("100x", 2.0), (NOT_STATED, 1.0)];
+        let map = samples::layered(map(), LayeredBy::Leverage, &layers);
+        let page = drawn(&[Frame::Map(map), Frame::Chart(chart(1.0))]);
+        let data = data(&page);
+        for expected in [
+            r#""papers":{"dark":{"colors":""#,
+            r#""nothing":[26,2,36]},"light":{"colors":""#,
+            r#""nothing":[246,244,249]}},"notStated":"not stated""#,
+            r##""layerColors":{"dark":["#4064be","#e84655","#8a8e9a"],"light":["#3250a5","#cd2d41","#9699a3"]}"##,
+            r##""seriesColors":{"dark":["#6ed782"],"light":["#1e8c3c"]}"##,
+        ] {
+            assert!(data.contains(expected), "{expected}: {data}");
+        }
+        let (_, light) = data.split_once("\"light\":").unwrap();
+        let tables = [data, light].map(|of| STANDARD.decode(text_at(of, "colors")).unwrap());
+        assert_eq!(tables[0].get(765..), Some(&[253, 231, 37][..]), "yellow on dark paper");
+        assert_eq!(tables[1].get(765..), Some(&[251, 205, 9][..]), "amber on light paper");
+        assert!(page.contains(":root { --long: #f05856; --short: #26b29e; --price: #ffffff; --risen: #ffffff;"));
+        assert!(page.contains(":root[data-theme=\"light\"] { --long: #cd2d32; --short: #008070; --price: #181a22;"));
+        // Neither the script nor the style sheet has a copy.
+        for (source, forbidden) in [(SCRIPT, "#5ca9fa"), (SCRIPT, "#4064be"), (SCRIPT, "#fff"), (STYLE, "--long:")] {
+            assert!(!source.contains(forbidden), "{forbidden}");
+        }
+    }
+
+    #[test]
+    fn steps_keep_their_digits_and_ignored_rows_are_told() {
+        let mut fine = heatmap("BTCUSDT", "precise");
+        (fine.price.low, fine.price.step, fine.ignored_rows) = (100.5, 12.25, 1);
+        let mut map = map();
+        (map.rows[0].high, map.ignored_rows) = (99.0 + 2.5e-4, 2);
+        let page = drawn(&[Frame::Heatmap(fine), Frame::Map(map)]);
+        let data = data(&page);
+        assert!(data.contains(r#""cell":"cells of 1 h × 12.25""#));
+        assert!(data.contains(r#""price":{"low":100.5,"step":12.25,"count":3,"high":137.25,"decimals":2}"#), "{data}");
+        assert!(data.contains(r#""bucket":{"size":0.0002499999999940883,"decimals":5},"decimals":5"#), "{data}");
+        assert!(data.contains(r#""ignored":"1 row with nulls ignored""#) && data.contains(r#""ignored":"2 rows"#));
+        assert!(!SCRIPT.contains("stepDecimals") && !SCRIPT.contains("rows with nulls"));
     }
 
     #[test]

@@ -15,7 +15,8 @@
  *   map        -symbol -exchange -model -pools -legend
  * and one #theme button for the page. <html data-ready="true"> once all sections have been drawn for the first time.
  *
- * What is hidden, what is how bright and how numbers are written follows view.rs, color.rs and axis.rs.
+ * What is hidden, what is how bright and how numbers are written follows view.rs, color.rs and axis.rs. Colours come with
+ * the data and with the style sheet, for both themes.
  *
  * The only global, for tests and for people who look at numbers, is read-only:
  *   liqsql.sections          names of the sections

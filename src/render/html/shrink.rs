@@ -42,7 +42,7 @@ fn factors(heatmap: &Heatmap, most: (usize, usize)) -> Factors {
 }
 
 /// The heatmap with at most so many columns and rows, and how many became one. Amounts that belong to the whole
-/// ([`Heatmap::max_usd`], [`Heatmap::last_usd`]) stay as they are.
+/// ([`Heatmap::last_usd`]) stay as they are.
 pub(super) fn shrunk(heatmap: &Heatmap, most: (usize, usize)) -> (Cow<'_, Heatmap>, Factors) {
     let (across, along) = factors(heatmap, most);
     if (across, along) == (1, 1) {
@@ -77,7 +77,6 @@ pub(super) fn shrunk(heatmap: &Heatmap, most: (usize, usize)) -> (Cow<'_, Heatma
             false => columns.iter().map(|block| heatmap.candle(block.clone())).collect(),
         },
         pools: heatmap.pools.clone(),
-        max_usd: heatmap.max_usd,
         last_usd: heatmap.last_usd,
         ignored_rows: heatmap.ignored_rows,
     };
@@ -183,6 +182,7 @@ fn pooled<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::super::super::frame::Candle;
+    use super::super::super::samples;
     use super::*;
 
     fn heatmap(columns: usize, rows: usize) -> Heatmap {
@@ -191,9 +191,8 @@ mod tests {
             price: PriceAxis { low: 50.0, step: 0.5, count: rows },
             cells: (0..columns * rows).map(|index| (index % 97) as f64).collect(),
             sides: vec![Sides::LONG; columns * rows],
-            is_present: vec![true; columns],
             current: (0..columns).map(|column| Some(column as f64)).collect(),
-            ..Heatmap::default()
+            ..samples::heatmap(columns, rows)
         }
     }
 

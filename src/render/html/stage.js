@@ -39,7 +39,10 @@ function checkbox(id, text, checked, onchange) {
 
 function cssColors() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["paper", "panel", "line", "ink", "dim", "grid", "gap", "gap-line", "tag", "tag-ink", "long", "short", "both", "neutral"];
+  const names = [
+    "paper", "panel", "line", "ink", "dim", "grid", "gap", "gap-line", "tag", "tag-ink", "long", "short", "both",
+    "price", "risen", "fallen", "outline",
+  ];
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
@@ -274,8 +277,6 @@ function modelPlaces(choice, frame) {
   return choice && choice.options("model").length > 1 ? { title: text, parameters: "" } : { title: "", parameters: text };
 }
 
-const OF_NONE = { symbol: "not stated", exchange: "not stated", model: "not stated" };
-
 /** Dropdowns for symbol, exchange and model. */
 function choiceControls(name, choice, onchange) {
   const selects = {};
@@ -287,7 +288,7 @@ function choiceControls(name, choice, onchange) {
     labels: Object.entries(selects).map(([dimension, select]) => labelled(dimension, select)),
     fill(index) {
       for (const [dimension, select] of Object.entries(selects)) {
-        const options = choice.options(dimension).map((value) => ({ value, label: value || OF_NONE[dimension] }));
+        const options = choice.options(dimension).map((value) => ({ value, label: value || data.notStated }));
         fillSelect(select, options, choice.keys[index][dimension]);
       }
     },
@@ -320,7 +321,6 @@ function fillFooter(footer, kind, parts) {
 }
 
 const joined = (...parts) => parts.filter((part) => part).join(" · ");
-const ignoredRows = (rows) => (rows > 0 ? `${count(rows)} rows with nulls ignored` : "");
 
 /** Draws the labels of pools at the right edge, largest first, those that would cover another left out. */
 function drawPoolLabels(context, colors, pools, box, toY) {

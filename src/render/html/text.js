@@ -21,15 +21,6 @@ function priceDecimals(price) {
   return 12;
 }
 
-/** Digits that write every multiple of a step. */
-function stepDecimals(step) {
-  for (let decimals = 0; decimals <= 12; decimals++) {
-    const scaled = step * 10 ** decimals;
-    if (scaled >= 0.5 && Math.abs(scaled - Math.round(scaled)) < 1e-6 * scaled) return decimals;
-  }
-  return 12;
-}
-
 /** `$1.2M`; with more digits `$1.23M`. */
 function usd(value, digits = 2) {
   const units = ["", "K", "M", "B", "T"];
@@ -52,7 +43,6 @@ function number(value) {
 
 const percent = (fraction) => `${number(fraction * 100)} %`;
 const signedPercent = (fraction) => (fraction > 0 ? "+" : "") + percent(fraction);
-const price = (value, step) => decimal(value, Math.max(stepDecimals(step), 0));
 const marketPrice = (value) => decimal(value, priceDecimals(Math.abs(value)));
 
 function withUnit(unit, value) {
@@ -71,18 +61,18 @@ function instant(ms) {
 
 const instants = (first, last) => (first === last ? instant(first) : `${instant(first)} … ${instant(last)}`);
 
-/** The smallest 1, 2 or 5 × 10ⁿ that is at least `least`. */
+/** The smallest 1, 2 or 5 × 10ⁿ that is at least `least`, as {step, decimals}: the decimals write its multiples. */
 function roundStep(least) {
-  if (!(Number.isFinite(least) && least > 0)) return 1;
+  if (!(Number.isFinite(least) && least > 0)) return { step: 1, decimals: 0 };
   const exponent = Math.floor(Math.log10(least));
   for (const power of [exponent, exponent + 1]) {
     for (const factor of [1, 2, 5]) {
       // Written and read back, for 1e-4 is not 10 ** -4.
       const step = Number(`${factor}e${power}`);
-      if (step >= least * (1 - 1e-9)) return step;
+      if (step >= least * (1 - 1e-9)) return { step, decimals: clamp(-power, 0, 12) };
     }
   }
-  return 10 ** (exponent + 2);
+  return { step: 10 ** (exponent + 2), decimals: clamp(-exponent - 2, 0, 12) };
 }
 
 /** A round end for an axis that must hold a value. */

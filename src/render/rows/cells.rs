@@ -1,56 +1,63 @@
-//! Rows of a heatmap or a map to the grid, or to the price rows, of a frame.
+//! Rows of heatmaps, maps and pools, checked, and divided among the pictures they belong to.
 //!
-//! A bucket wider than the smallest one is spread over the rows it covers in proportion, so that the sum over a column is
-//! what the rows say.
+//! What two rows say of one bucket is an error: is it said twice, or of two things? [`super::grid`] lays the rows of a
+//! heatmap out, [`super::ladder`] those of a map.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, Float64Array, RecordBatch, StringArray};
+use arrow::array::{Array, RecordBatch, StringArray};
 
-use super::super::frame::{Band, Frame, Heatmap, Layer, LayeredBy, Map, MapRow, Origin, PriceAxis, Sides, TimeAxis};
+use super::super::frame::{Frame, Heatmap, LARGEST_VALUE, Map, NOT_STATED, Origin, PoolSide};
 use super::super::{RenderError, axis};
 use super::overlays::{Overlays, Whose};
-use super::{LARGEST_PRICE, LARGEST_USD, LATEST_MS, MOST_CELLS, MOST_PICTURES, Rows, Selection, columns, is_price};
+use super::{MOST_CELLS, MOST_PICTURES, Rows, Selection, columns, leverages};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Side {
-    Long,
-    Short,
-}
+/// A thousand million times the price: what is farther away is a mistake in the rows.
+pub(super) const LARGEST_DISTANCE: f64 = 1e9;
 
 /// A row of the result.
 #[derive(Debug, Clone, Copy)]
-struct Cell {
-    ts: Option<i64>,
-    low: f64,
-    high: f64,
-    side: Side,
-    usd: f64,
-    price: Option<f64>,
-    cumulative_usd: Option<f64>,
-    distance: Option<f64>,
-    leverage: Option<f64>,
+pub(super) struct Cell {
+    pub(super) ts: Option<i64>,
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) side: PoolSide,
+    pub(super) usd: f64,
+    pub(super) price: Option<f64>,
+    pub(super) cumulative_usd: Option<f64>,
+    pub(super) distance: Option<f64>,
+    /// See [`leverages::stated`].
+    pub(super) leverage: Option<f64>,
     /// Position of its owner.
-    owner: usize,
+    pub(super) owner: usize,
 }
 
 /// Whose row it is, as far as it says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Owner {
-    symbol: Option<String>,
-    model: Option<String>,
-    exchange: Option<String>,
+pub(super) struct Owner {
+    pub(super) symbol: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) exchange: Option<String>,
 }
 
 /// The rows of the result, checked.
 #[derive(Debug)]
 pub(super) struct Cells {
     is_map: bool,
-    rows: Vec<Cell>,
-    owners: Vec<Owner>,
+    pub(super) rows: Vec<Cell>,
+    pub(super) owners: Vec<Owner>,
     /// Where an owner stands among them.
     positions: BTreeMap<Owner, usize>,
-    ignored_rows: usize,
+    /// Rows with nulls, beside the owners.
+    ignored: Vec<usize>,
+}
+
+/// What is read of a cell that need not be there.
+struct Optional<T> {
+    price: T,
+    cumulative_usd: T,
+    distance: T,
+    leverage: T,
 }
 
 impl Cells {
@@ -61,7 +68,7 @@ impl Cells {
             rows: Vec::with_capacity(total),
             owners: Vec::new(),
             positions: BTreeMap::new(),
-            ignored_rows: 0,
+            ignored: Vec::new(),
         };
         for batch in &result.batches {
             cells.read_batch(batch)?;
@@ -78,10 +85,12 @@ impl Cells {
         let high = columns::number(batch, "price_high")?;
         let side = columns::text(batch, "side")?;
         let usd = columns::number(batch, "notional_usd")?;
-        let price = columns::optional_number(batch, "price")?;
-        let cumulative = columns::optional_number(batch, "cumulative_usd")?;
-        let distance = columns::optional_number(batch, "distance")?;
-        let leverage = columns::optional_number(batch, "leverage")?;
+        let optional = Optional {
+            price: columns::optional_number(batch, "price")?,
+            cumulative_usd: columns::optional_number(batch, "cumulative_usd")?,
+            distance: columns::optional_number(batch, "distance")?,
+            leverage: columns::optional_number(batch, "leverage")?,
+        };
         let owners = [
             columns::optional_text(batch, "symbol")?,
             columns::optional_text(batch, "model")?,
@@ -89,41 +98,33 @@ impl Cells {
         ];
         let mut owner = None;
         for row in 0..batch.num_rows() {
-            let ts_value = ts.as_ref().filter(|ts| ts.is_valid(row)).map(|ts| ts.value(row));
-            let is_incomplete = ts.is_some() && ts_value.is_none()
+            let current = self.owner(&owners, row, owner);
+            owner = Some(current);
+            let is_incomplete = ts.as_ref().is_some_and(|ts| ts.is_null(row))
                 || usd.is_null(row)
                 || low.is_null(row)
                 || high.is_null(row)
                 || side.is_null(row);
             if is_incomplete {
-                self.ignored_rows += 1;
+                if let Some(ignored) = self.ignored.get_mut(current) {
+                    *ignored += 1;
+                }
                 continue;
             }
-            let current = self.owner(&owners, row, owner);
-            owner = Some(current);
-            let edges = bucket(&low, &high, row)?;
-            let cell = Cell {
-                ts: ts_value,
+            let edges = columns::bucket(&low, &high, row)?;
+            let within = |column, name, bounds| columns::optional_bounded(column, row, name, bounds);
+            self.rows.push(Cell {
+                ts: ts.as_ref().map(|ts| ts.value(row)),
                 low: edges.0,
                 high: edges.1,
-                side: side_at(&side, row)?,
-                usd: bounded(&usd, row, "notional_usd", 0.0, LARGEST_USD)?,
-                price: columns::value(price.as_ref(), row).filter(is_price),
-                cumulative_usd: columns::value(cumulative.as_ref(), row)
-                    .filter(|usd| (0.0..=LARGEST_USD).contains(usd)),
-                distance: columns::value(distance.as_ref(), row),
-                leverage: columns::value(leverage.as_ref(), row)
-                    .filter(|leverage| leverage.is_finite() && *leverage > 0.0),
+                side: columns::side(&side, row)?,
+                usd: columns::bounded(&usd, row, "notional_usd", 0.0..=LARGEST_VALUE)?,
+                price: columns::optional_price(optional.price.as_ref(), row, "price")?,
+                cumulative_usd: within(optional.cumulative_usd.as_ref(), "cumulative_usd", 0.0..=LARGEST_VALUE)?,
+                distance: within(optional.distance.as_ref(), "distance", -1.0..=LARGEST_DISTANCE)?,
+                leverage: leverages::stated(optional.leverage.as_ref(), row)?,
                 owner: current,
-            };
-            if let Some(ts) = ts_value.filter(|ts| ts.unsigned_abs() > LATEST_MS) {
-                return Err(RenderError::ColumnValue {
-                    column: "ts".to_string(),
-                    allowed: "instants within 31,000 years of 1970".to_string(),
-                    was: format!("{ts} ms"),
-                });
-            }
-            self.rows.push(cell);
+            });
         }
         Ok(())
     }
@@ -145,6 +146,7 @@ impl Cells {
         let position = *self.positions.entry(owner.clone()).or_insert(next);
         if position == next {
             self.owners.push(owner);
+            self.ignored.push(0);
         }
         position
     }
@@ -199,34 +201,43 @@ impl Cells {
         });
     }
 
-    /// The different values of one of the owners' names.
-    fn names(&self, of: impl Fn(&Owner) -> Option<&String>) -> Vec<String> {
+    /// Per owner whether any row is its.
+    fn is_used(&self) -> Vec<bool> {
         let mut is_used = vec![false; self.owners.len()];
         for row in &self.rows {
             is_used[row.owner] = true;
         }
-        let used = self.owners.iter().zip(is_used).filter(|(_, is_used)| *is_used);
-        used.filter_map(|(owner, _)| of(owner).cloned()).collect::<BTreeSet<_>>().into_iter().collect()
+        is_used
+    }
+
+    /// The owners of the rows that are left.
+    fn used(&self) -> impl Iterator<Item = &Owner> {
+        self.owners.iter().zip(self.is_used()).filter(|(_, is_used)| *is_used).map(|(owner, _)| owner)
+    }
+
+    /// The different values of one of the owners' names, sorted; rows that do not say are a value of their own, the last.
+    pub(super) fn names(&self, of: impl Fn(&Owner) -> Option<&String>) -> Vec<Option<String>> {
+        none_last(self.used().map(|owner| of(owner).cloned()).collect())
     }
 
     /// One picture of all rows.
     pub(super) fn into_frame(self, overlays: &Overlays<'_>, origin: &Origin) -> Result<Frame, RenderError> {
-        let symbols = self.names(|owner| owner.symbol.as_ref());
+        let mut symbols = self.names(|owner| owner.symbol.as_ref());
         if symbols.len() > 1 {
-            return Err(RenderError::SeveralSymbols { symbols });
+            return Err(RenderError::SeveralSymbols { symbols: stated(symbols) });
         }
-        let models = self.names(|owner| owner.model.as_ref());
+        let mut models = self.names(|owner| owner.model.as_ref());
         if models.len() > 1 {
-            return Err(RenderError::SeveralModels { models });
+            return Err(RenderError::SeveralModels { models: stated(models) });
         }
-        self.framed(overlays, origin, symbols.into_iter().next(), models.into_iter().next(), false)
+        self.framed(overlays, origin, symbols.pop().flatten(), models.pop().flatten(), false)
     }
 
     /// A picture of every symbol, model and exchange; of several exchanges their sum first.
     pub(super) fn into_frames(self, overlays: &Overlays<'_>, origin: &Origin) -> Result<Vec<Frame>, RenderError> {
         // The exchanges of each symbol and model.
         let mut groups: BTreeMap<_, BTreeSet<Option<String>>> = BTreeMap::new();
-        for owner in &self.owners {
+        for owner in self.used() {
             let key = (owner.symbol.clone(), owner.model.clone());
             groups.entry(key).or_default().insert(owner.exchange.clone());
         }
@@ -237,28 +248,10 @@ impl Cells {
         let mut frames = Vec::with_capacity(count);
         let mut cells = 0;
         for ((symbol, model), exchanges) in groups {
-            let of = |exchange: Option<&Option<String>>| {
-                let is_wanted: Vec<bool> = self
-                    .owners
-                    .iter()
-                    .map(|owner| {
-                        owner.symbol == symbol
-                            && owner.model == model
-                            && exchange.is_none_or(|exchange| owner.exchange == *exchange)
-                    })
-                    .collect();
-                Self {
-                    is_map: self.is_map,
-                    rows: self.rows.iter().filter(|row| is_wanted[row.owner]).copied().collect(),
-                    owners: self.owners.clone(),
-                    positions: BTreeMap::new(),
-                    ignored_rows: self.ignored_rows,
-                }
-            };
             let each = exchanges.iter().filter(|_| exchanges.len() > 1).map(Some);
             for exchange in [None].into_iter().chain(each) {
-                let part = of(exchange);
-                // A range may have left a group nothing.
+                let part = self.part(&symbol, &model, exchange);
+                // What is left of a group can be empty buckets.
                 if part.rows.iter().any(|row| row.usd > 0.0) {
                     let frame = part.framed(overlays, origin, symbol.clone(), model.clone(), true)?;
                     if let Frame::Heatmap(heatmap) = &frame {
@@ -274,6 +267,31 @@ impl Cells {
         Ok(frames)
     }
 
+    /// The rows of one symbol and model, and of one exchange if it is given.
+    fn part(&self, symbol: &Option<String>, model: &Option<String>, exchange: Option<&Option<String>>) -> Self {
+        let is_wanted = |owner: &Owner| {
+            owner.symbol == *symbol
+                && owner.model == *model
+                && exchange.is_none_or(|exchange| owner.exchange == *exchange)
+        };
+        let is_wanted: Vec<bool> = self.owners.iter().map(is_wanted).collect();
+        // A row that was left out need not say whose it is.
+        let may_be = |own: &Option<String>, name: &Option<String>| own.is_none() || own == name;
+        let is_ignored = |owner: &Owner| {
+            may_be(&owner.symbol, symbol)
+                && may_be(&owner.model, model)
+                && exchange.is_none_or(|exchange| may_be(&owner.exchange, exchange))
+        };
+        let ignored = self.owners.iter().zip(&self.ignored);
+        Self {
+            is_map: self.is_map,
+            rows: self.rows.iter().filter(|row| is_wanted[row.owner]).copied().collect(),
+            owners: self.owners.clone(),
+            positions: BTreeMap::new(),
+            ignored: ignored.map(|(owner, count)| if is_ignored(owner) { *count } else { 0 }).collect(),
+        }
+    }
+
     fn framed(
         self,
         overlays: &Overlays<'_>,
@@ -284,29 +302,33 @@ impl Cells {
     ) -> Result<Frame, RenderError> {
         let mut origin = origin.clone();
         self.check_distinct()?;
-        let mut exchanges = self.names(|owner| owner.exchange.as_ref());
+        let mut exchanges = stated(self.names(|owner| owner.exchange.as_ref()));
         if exchanges.is_empty() {
             exchanges.extend(origin.exchange.clone());
         }
         let symbol = symbol.or(origin.symbol.clone());
         let whose = Whose { symbol: symbol.as_deref(), exchanges: &exchanges, model: model.as_deref() };
+        let mut ignored_rows = self.ignored.iter().sum();
         if self.is_map {
             let mut map = self.map()?;
-            map.pools = match map.at_ms {
-                Some(at) => overlays.pools(whose, at..=at)?,
-                None => Vec::new(),
-            };
+            if let Some(at) = map.at_ms {
+                let pools = overlays.pools(whose, at..=at)?;
+                map.pools = pools.found;
+                ignored_rows += pools.ignored_rows;
+            }
             origin.model = model.or(origin.model);
-            return Ok(Frame::Map(Map { exchanges, symbol, origin, ..map }));
+            return Ok(Frame::Map(Map { exchanges, symbol, origin, ignored_rows, ..map }));
         }
         let mut heatmap = self.heatmap(with_bands)?;
-        heatmap.candles = overlays.candles(whose, heatmap.time)?;
-        heatmap.pools = overlays.pools(whose, heatmap.time.last_ms()..=heatmap.time.last_ms())?;
+        let candles = overlays.candles(whose, heatmap.time)?;
+        let pools = overlays.pools(whose, heatmap.time.last_ms()..=heatmap.time.last_ms())?;
+        ignored_rows += candles.ignored_rows + pools.ignored_rows;
+        (heatmap.candles, heatmap.pools) = (candles.found, pools.found);
         for (current, candle) in heatmap.current.iter_mut().zip(&heatmap.candles) {
             *current = current.or(candle.map(|candle| candle.close));
         }
         origin.model = model.or(origin.model);
-        Ok(Frame::Heatmap(Heatmap { exchanges, symbol, origin, ..heatmap }))
+        Ok(Frame::Heatmap(Heatmap { exchanges, symbol, origin, ignored_rows, ..heatmap }))
     }
 
     /// What two rows say of one bucket is either said twice or of two things; the sum would be wrong in both cases.
@@ -316,458 +338,162 @@ impl Cells {
         };
         // They are sorted by all of these.
         match self.rows.windows(2).find(|pair| is_same(&pair[0], &pair[1])).map(|pair| &pair[0]) {
-            Some(row) => Err(RenderError::Ambiguous {
-                what: format!(
-                    "the {}s between {} and {}{}",
-                    if row.side == Side::Long { "long" } else { "short" },
-                    axis::number(row.low),
-                    axis::number(row.high),
-                    row.ts.map(|ts| format!(" at {}", axis::instant(ts))).unwrap_or_default(),
-                ),
-                advice: "sum them with GROUP BY, filter with WHERE, or add the column that tells them apart ('exchange', \
-                         'model', 'leverage')",
-            }),
+            Some(row) => {
+                let decimals = axis::edge_decimals(row.low, row.high);
+                Err(RenderError::Ambiguous {
+                    what: format!(
+                        "the {}s between {} and {}{}",
+                        row.side.name(),
+                        axis::decimal(row.low, decimals),
+                        axis::decimal(row.high, decimals),
+                        row.ts.map(|ts| format!(" at {}", axis::instant(ts))).unwrap_or_default(),
+                    ),
+                    advice: "sum them with GROUP BY, filter with WHERE, or add the column that tells them apart \
+                             ('exchange', 'model', 'leverage')",
+                })
+            }
             None => Ok(()),
         }
     }
-
-    fn heatmap(&self, with_bands: bool) -> Result<Heatmap, RenderError> {
-        let instants: BTreeSet<i64> = self.rows.iter().filter_map(|row| row.ts).collect();
-        let (time_step, columns) = time_steps(&instants);
-        let (low, price_step, rows) = price_steps(&self.rows);
-        let leverages = if with_bands { Leverages::of(&self.rows) } else { Leverages::default() };
-        let grids = 1 + leverages.names.len() as u64;
-        // A wide bucket is written to all rows that it covers.
-        let covered: f64 = self.rows.iter().map(|row| (row.high - row.low) / price_step).sum();
-        let is_too_much = covered * grids as f64 > 4.0 * MOST_CELLS as f64;
-        let cells = columns.checked_mul(rows).and_then(|cells| cells.checked_mul(grids));
-        if is_too_much || cells.is_none_or(|cells| cells > MOST_CELLS) {
-            return Err(RenderError::TooManyCells { columns, time_step: axis::duration(time_step), rows, price_step });
-        }
-        let time =
-            TimeAxis { first_ms: instants.first().copied().unwrap_or(0), step_ms: time_step, count: columns as usize };
-        let price = PriceAxis { low, step: price_step, count: rows as usize };
-
-        let mut cells = vec![0.0; time.count * price.count];
-        let mut sides = vec![Sides::NONE; cells.len()];
-        let mut bands: Vec<Band> = Vec::new();
-        for name in &leverages.names {
-            bands.push(Band { name: name.clone(), cells: vec![0.0; cells.len()] });
-        }
-        let mut is_present = vec![false; time.count];
-        let mut last_usd = (0.0, 0.0);
-        // Each exchange repeats its price on every row of a frame: the mean is over distinct prices.
-        let mut prices: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
-        for row in &self.rows {
-            let Some(column) = row.ts.and_then(|ts| time.column(ts)) else {
-                continue;
-            };
-            is_present[column] = true;
-            let within = column * price.count..(column + 1) * price.count;
-            let side = if row.side == Side::Long { Sides::LONG } else { Sides::SHORT };
-            spread(price, row, |index, usd| {
-                if let Some(cell) = cells[within.clone()].get_mut(index) {
-                    *cell += usd;
-                    if usd > 0.0 {
-                        let sides = &mut sides[within.start + index];
-                        *sides = sides.with(side);
-                    }
-                }
-            });
-            if let Some(band) = row.leverage.and_then(|leverage| bands.get_mut(leverages.position(leverage))) {
-                spread(price, row, |index, usd| {
-                    if let Some(cell) = band.cells[within.clone()].get_mut(index) {
-                        *cell += usd;
-                    }
-                });
-            }
-            if column + 1 == time.count {
-                match row.side {
-                    Side::Long => last_usd.0 += row.usd,
-                    Side::Short => last_usd.1 += row.usd,
-                }
-            }
-            if let Some(price) = row.price {
-                prices.entry(column).or_default().insert(price.to_bits());
-            }
-        }
-        let mut current = vec![None; time.count];
-        for (column, prices) in prices {
-            let sum: f64 = prices.iter().map(|&bits| f64::from_bits(bits)).sum();
-            current[column] = Some(sum / prices.len() as f64);
-        }
-        let max_usd = cells.iter().copied().fold(0.0, f64::max);
-        Ok(Heatmap {
-            time,
-            price,
-            cells,
-            sides,
-            bands,
-            is_present,
-            current,
-            max_usd,
-            last_usd,
-            ignored_rows: self.ignored_rows,
-            ..Heatmap::default()
-        })
-    }
-
-    fn map(self) -> Result<Map, RenderError> {
-        let instants: BTreeSet<i64> = self.rows.iter().filter_map(|row| row.ts).collect();
-        if let (Some(&first), Some(&last)) = (instants.first(), instants.last())
-            && instants.len() > 1
-        {
-            return Err(RenderError::SeveralInstants {
-                count: instants.len(),
-                first: axis::instant(first),
-                last: axis::instant(last),
-            });
-        }
-        // The stated sums are each of one exchange or leverage, even where no bucket is shared.
-        let first = self.rows.first().map(|row| (row.owner, row.leverage.map(f64::to_bits)));
-        let is_summed = self.rows.iter().any(|row| Some((row.owner, row.leverage.map(f64::to_bits))) != first);
-        let current = current_price(&self.rows);
-        let leverages = Leverages::of(&self.rows);
-        let exchanges = self.names(|owner| owner.exchange.as_ref());
-        let (layered_by, names) = if !leverages.names.is_empty() {
-            (LayeredBy::Leverage, leverages.names.clone())
-        } else if exchanges.len() > 1 {
-            (LayeredBy::Exchange, exchanges)
-        } else {
-            (LayeredBy::Nothing, Vec::new())
-        };
-        let layer_of = |cell: &Cell| match layered_by {
-            LayeredBy::Nothing => None,
-            LayeredBy::Leverage => cell.leverage.map(|leverage| leverages.position(leverage)),
-            LayeredBy::Exchange => {
-                let exchange = self.owners.get(cell.owner).and_then(|owner| owner.exchange.as_ref())?;
-                names.iter().position(|name| name == exchange)
-            }
-        };
-
-        let mut rows: Vec<MapRow> = Vec::new();
-        let mut layers: Vec<Layer> = names.iter().map(|name| Layer { name: name.clone(), usd: Vec::new() }).collect();
-        for cell in &self.rows {
-            if rows.last().is_none_or(|row| (row.low, row.high) != (cell.low, cell.high)) {
-                rows.push(MapRow {
-                    low: cell.low,
-                    high: cell.high,
-                    long_usd: 0.0,
-                    short_usd: 0.0,
-                    cumulative_long_usd: None,
-                    cumulative_short_usd: None,
-                });
-                for layer in &mut layers {
-                    layer.usd.push(0.0);
-                }
-            }
-            let Some(row) = rows.last_mut() else { continue };
-            match cell.side {
-                Side::Long => {
-                    row.long_usd += cell.usd;
-                    row.cumulative_long_usd = cell.cumulative_usd;
-                }
-                Side::Short => {
-                    row.short_usd += cell.usd;
-                    row.cumulative_short_usd = cell.cumulative_usd;
-                }
-            }
-            if let Some(sum) =
-                layer_of(cell).and_then(|layer| layers.get_mut(layer)).and_then(|layer| layer.usd.last_mut())
-            {
-                *sum += cell.usd;
-            }
-        }
-        if is_summed {
-            accumulate(&mut rows);
-        }
-        Ok(Map {
-            at_ms: instants.first().copied(),
-            current,
-            rows,
-            layers,
-            layered_by,
-            ignored_rows: self.ignored_rows,
-            ..Map::default()
-        })
-    }
 }
 
-/// The leverages of rows: each by itself, or in bands where there are many.
-#[derive(Debug, Default)]
-struct Leverages {
-    /// Lower bounds, ascending.
-    floors: Vec<f64>,
-    names: Vec<String>,
+/// Sorted, those of rows that do not say at the end.
+pub(super) fn none_last(names: BTreeSet<Option<String>>) -> Vec<Option<String>> {
+    let (unstated, mut stated): (Vec<_>, Vec<_>) = names.into_iter().partition(Option::is_none);
+    stated.extend(unstated);
+    stated
 }
 
-/// As the legend of a map can tell apart by colour.
-const MOST_LEVERAGES: usize = 6;
-/// The lower bounds of the leverage bands L5 to L1.
-const BANDS: [(f64, &str); 5] = [(0.0, "<10x"), (10.0, "10–24x"), (25.0, "25–49x"), (50.0, "50–99x"), (100.0, "≥100x")];
-
-impl Leverages {
-    fn of(rows: &[Cell]) -> Self {
-        let found: BTreeSet<u64> = rows
-            .iter()
-            .filter_map(|row| row.leverage)
-            .map(f64::to_bits) // Positive numbers are ordered as their bits are.
-            .collect();
-        let found: Vec<f64> = found.into_iter().map(f64::from_bits).collect();
-        let mut each = Self::default();
-        for leverage in &found {
-            let name = format!("{}x", axis::number(*leverage));
-            // What is written alike is one.
-            if each.names.last() != Some(&name) {
-                each.floors.push(*leverage);
-                each.names.push(name);
-            }
-        }
-        if each.names.len() <= MOST_LEVERAGES {
-            return each;
-        }
-        let mut bands = Self::default();
-        for (index, (floor, name)) in BANDS.iter().enumerate() {
-            let end = BANDS.get(index + 1).map_or(f64::INFINITY, |(floor, _)| *floor);
-            if found.iter().any(|leverage| *leverage >= *floor && *leverage < end) {
-                bands.floors.push(*floor);
-                bands.names.push((*name).to_owned());
-            }
-        }
-        bands
+/// Names as a picture writes them; none if no row says.
+pub(super) fn stated(names: Vec<Option<String>>) -> Vec<String> {
+    if names.iter().all(Option::is_none) {
+        return Vec::new();
     }
-
-    fn position(&self, leverage: f64) -> usize {
-        self.floors.iter().rposition(|floor| leverage >= *floor).unwrap_or(0)
-    }
-}
-
-fn accumulate(rows: &mut [MapRow]) {
-    let mut sum = 0.0;
-    for row in rows.iter_mut().rev().filter(|row| row.long_usd > 0.0) {
-        sum += row.long_usd;
-        row.cumulative_long_usd = Some(sum);
-    }
-    sum = 0.0;
-    for row in rows.iter_mut().filter(|row| row.short_usd > 0.0) {
-        sum += row.short_usd;
-        row.cumulative_short_usd = Some(sum);
-    }
-}
-
-/// The mean of the stated prices, else the price from which the distances are measured, else the middle of the sides.
-fn current_price(rows: &[Cell]) -> Option<f64> {
-    let stated: BTreeSet<u64> = rows.iter().filter_map(|row| row.price).map(f64::to_bits).collect();
-    if !stated.is_empty() {
-        return Some(stated.iter().map(|&bits| f64::from_bits(bits)).sum::<f64>() / stated.len() as f64);
-    }
-    let nearest = rows
-        .iter()
-        .filter_map(|row| row.distance.filter(|distance| *distance > -1.0).map(|distance| (distance, row)))
-        .min_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
-    if let Some((distance, row)) = nearest {
-        return Some((row.low + row.high) / 2.0 / (1.0 + distance)).filter(is_price);
-    }
-    let longs = rows.iter().filter(|row| row.side == Side::Long).map(|row| row.high).reduce(f64::max);
-    let shorts = rows.iter().filter(|row| row.side == Side::Short).map(|row| row.low).reduce(f64::min);
-    match (longs, shorts) {
-        (Some(below), Some(above)) => Some((below + above) / 2.0),
-        (one, other) => one.or(other),
-    }
-}
-
-/// The smallest difference of two instants, and the columns needed to place them all.
-fn time_steps(instants: &BTreeSet<i64>) -> (i64, u64) {
-    let (Some(&first), Some(&last)) = (instants.first(), instants.last()) else {
-        return (1, 0);
-    };
-    let step = instants
-        .iter()
-        .zip(instants.iter().skip(1))
-        .map(|(earlier, later)| later.saturating_sub(*earlier))
-        .min()
-        // One frame alone says nothing about its step; an hour is what a heatmap has by default.
-        .unwrap_or(3_600_000)
-        .max(1);
-    (step, (last.abs_diff(first) / step.unsigned_abs()).saturating_add(1))
-}
-
-/// The lowest price, the smallest bucket and the number of rows that cover all buckets.
-fn price_steps(rows: &[Cell]) -> (f64, f64, u64) {
-    let low = rows.iter().map(|row| row.low).fold(f64::INFINITY, f64::min);
-    let high = rows.iter().map(|row| row.high).fold(f64::NEG_INFINITY, f64::max);
-    let step = rows.iter().map(|row| row.high - row.low).fold(f64::INFINITY, f64::min);
-    let count = (high - low) / step;
-    // Edges are computed prices: they are a whole number of steps apart only up to rounding.
-    if (count - count.round()).abs() < SNAP {
-        (low, (high - low) / count.round(), count.round() as u64)
-    } else {
-        (low, step, count.ceil() as u64)
-    }
-}
-
-/// Parts of a row by which an edge may miss the grid and still be meant to lie on it.
-const SNAP: f64 = 1e-3;
-
-/// Parts a bucket over the rows of the grid that it covers, in proportion.
-fn spread(axis: PriceAxis, cell: &Cell, mut add: impl FnMut(usize, f64)) {
-    let snapped = |price: f64| {
-        let edge = (price - axis.low) / axis.step;
-        if (edge - edge.round()).abs() < SNAP { edge.round() } else { edge }
-    };
-    let (from, to) = (snapped(cell.low), snapped(cell.high));
-    let width = to - from;
-    for row in from.floor().max(0.0) as usize..to.ceil() as usize {
-        let covered = to.min(row as f64 + 1.0) - from.max(row as f64);
-        add(row, if width > 0.0 { cell.usd * (covered / width) } else { cell.usd });
-    }
-}
-
-/// The edges of a bucket of prices.
-pub(super) fn bucket(low: &Float64Array, high: &Float64Array, row: usize) -> Result<(f64, f64), RenderError> {
-    let low = bounded(low, row, "price_low", 0.0, LARGEST_PRICE)?;
-    let high = bounded(high, row, "price_high", 0.0, LARGEST_PRICE)?;
-    if high > low {
-        return Ok((low, high));
-    }
-    Err(RenderError::ColumnValue {
-        column: "price_high".to_string(),
-        allowed: format!("a price above 'price_low' ({low})"),
-        was: high.to_string(),
-    })
-}
-
-pub(super) fn bounded(
-    column: &Float64Array,
-    row: usize,
-    name: &str,
-    least: f64,
-    most: f64,
-) -> Result<f64, RenderError> {
-    let value = column.value(row);
-    if (least..=most).contains(&value) {
-        return Ok(value);
-    }
-    Err(RenderError::ColumnValue {
-        column: name.to_string(),
-        allowed: format!("numbers from {least} to {most:e}"),
-        was: value.to_string(),
-    })
-}
-
-pub(super) fn side_at(column: &StringArray, row: usize) -> Result<Side, RenderError> {
-    match column.value(row) {
-        "long" => Ok(Side::Long),
-        "short" => Ok(Side::Short),
-        other => Err(RenderError::ColumnValue {
-            column: "side".to_string(),
-            allowed: "'long' or 'short'".to_string(),
-            was: format!("'{other}'"),
-        }),
-    }
-}
-
-pub(super) fn insert_name(names: &mut BTreeSet<String>, name: Option<&str>) {
-    // Millions of rows repeat a handful of names: allocate only for new ones.
-    if let Some(name) = name
-        && !names.contains(name)
-    {
-        names.insert(name.to_string());
-    }
+    names.into_iter().map(|name| name.unwrap_or_else(|| NOT_STATED.to_owned())).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use arrow::array::ArrayRef;
+
+    use super::super::super::samples::{self, numbers, words};
     use super::*;
 
-    fn cell(ts: i64, low: f64, high: f64, side: Side, usd: f64) -> Cell {
+    pub(in super::super) fn cell(ts: i64, low: f64, high: f64, side: PoolSide, usd: f64) -> Cell {
         let (price, cumulative_usd, distance, leverage) = (None, None, None, None);
         Cell { ts: Some(ts), low, high, side, usd, price, cumulative_usd, distance, leverage, owner: 0 }
     }
 
-    fn cells(rows: Vec<Cell>) -> Cells {
-        let positions = BTreeMap::new();
-        let mut cells = Cells { is_map: false, rows, owners: vec![Owner::default()], positions, ignored_rows: 0 };
+    /// Rows of as many exchanges as are named.
+    pub(in super::super) fn cells_of(exchanges: &[Option<&str>], rows: Vec<Cell>) -> Cells {
+        let owner = |name: &Option<&str>| Owner { exchange: name.map(str::to_owned), ..Owner::default() };
+        let owners: Vec<Owner> = exchanges.iter().map(owner).collect();
+        let ignored = vec![0; owners.len()];
+        let mut cells = Cells { is_map: false, rows, owners, positions: BTreeMap::new(), ignored };
         cells.sort();
         cells
     }
 
-    #[test]
-    fn missing_instants_are_gaps() {
-        let heatmap = cells(vec![
-            cell(0, 100.0, 101.0, Side::Long, 1.0),
-            cell(10, 100.0, 101.0, Side::Long, 2.0),
-            cell(30, 102.0, 103.0, Side::Short, 3.0),
-        ])
-        .heatmap(true)
-        .unwrap();
-        assert_eq!(heatmap.time, TimeAxis { first_ms: 0, step_ms: 10, count: 4 });
-        assert_eq!(heatmap.price, PriceAxis { low: 100.0, step: 1.0, count: 3 });
-        assert_eq!(heatmap.is_present, [true, true, false, true]);
-        assert_eq!(heatmap.cells, [1.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0]);
-        assert_eq!(heatmap.last_usd, (0.0, 3.0));
-        assert_eq!((heatmap.sides[0], heatmap.sides[11], heatmap.sides[1]), (Sides::LONG, Sides::SHORT, Sides::NONE));
+    pub(in super::super) fn cells(rows: Vec<Cell>) -> Cells {
+        cells_of(&[None], rows)
+    }
+
+    /// A map of longs at 98, 97, 96 …, one per amount, with further columns.
+    fn map(usd: &[Option<f64>], more: Vec<(&str, ArrayRef)>) -> Rows {
+        let edges = |edge: f64| (0..usd.len()).map(|row| Some(edge - row as f64)).collect::<Vec<_>>();
+        let mut columns = vec![
+            ("ts", samples::instants(&vec![Some(0); usd.len()])),
+            ("price_low", numbers(&edges(98.0))),
+            ("price_high", numbers(&edges(99.0))),
+            ("side", words(&vec![Some("long"); usd.len()])),
+            ("notional_usd", numbers(usd)),
+        ];
+        if !more.iter().any(|(name, _)| *name == "cumulative_usd") {
+            columns.push(("cumulative_usd", numbers(usd)));
+        }
+        columns.extend(more);
+        samples::rows(columns)
+    }
+
+    fn one(rows: &Rows) -> Result<Frame, String> {
+        let rows = std::slice::from_ref(rows);
+        Frame::try_from_results(rows, &Selection::default()).map_err(|error| error.to_string())
+    }
+
+    fn all(rows: &Rows) -> Vec<Map> {
+        let frames = Frame::all_from_results(std::slice::from_ref(rows), &Selection::default()).unwrap();
+        let map = |frame| if let Frame::Map(map) = frame { Some(map) } else { None };
+        frames.into_iter().filter_map(map).collect()
     }
 
     #[test]
-    fn a_wide_bucket_is_spread_and_its_sum_is_kept() {
-        let heatmap = cells(vec![cell(0, 100.0, 101.0, Side::Long, 1.0), cell(0, 100.5, 102.5, Side::Long, 8.0)])
-            .heatmap(true)
-            .unwrap();
-        assert_eq!(heatmap.cells, [3.0, 4.0, 2.0]);
-    }
-
-    #[test]
-    fn buckets_of_a_tenth_of_a_cent_land_in_their_row() {
-        let rows = (0..1_000)
-            .map(|k| cell(0, f64::from(k) * 1e-3, f64::from(k + 1) * 1e-3, Side::Long, f64::from(k)))
-            .collect();
-        let heatmap = cells(rows).heatmap(true).unwrap();
-        assert_eq!(heatmap.price.count, 1_000);
-        assert!(heatmap.cells.iter().enumerate().all(|(k, &usd)| usd == k as f64));
-    }
-
-    #[test]
-    fn several_exchanges_of_a_map_are_accumulated_anew() {
-        let mut both = cells(vec![
-            cell(0, 98.0, 99.0, Side::Long, 1.0),
-            cell(0, 99.0, 100.0, Side::Long, 2.0),
-            Cell { owner: 1, ..cell(0, 99.0, 100.0, Side::Long, 4.0) },
-            cell(0, 101.0, 102.0, Side::Short, 8.0),
-        ]);
-        both.owners.push(Owner { exchange: Some("b".to_owned()), ..Owner::default() });
-        let map = both.map().unwrap();
+    fn rows_without_a_symbol_are_not_summed_into_the_one_that_is_named() {
+        let usd = [Some(1.0), Some(2.0)];
         assert_eq!(
-            map.rows.iter().map(|row| row.cumulative_long_usd).collect::<Vec<_>>(),
-            [Some(7.0), Some(6.0), None]
+            one(&map(&usd, vec![("symbol", words(&[Some("BTCUSDT"), None]))])),
+            Err(
+                "render: a picture shows one symbol, found 2: BTCUSDT, not stated; filter with WHERE symbol = '…', or \
+                 draw an .html page, which lets you choose"
+                    .to_owned()
+            )
         );
-        assert_eq!(map.rows[2].cumulative_short_usd, Some(8.0));
-        assert_eq!(map.current, Some(100.5));
+        assert_eq!(
+            one(&map(&usd, vec![("model", words(&[None, Some("zones")]))])),
+            Err("render: a picture shows one model, found 2: zones, not stated; filter with WHERE model = '…', or draw \
+                 an .html page, which lets you choose"
+                .to_owned())
+        );
+        assert!(one(&map(&usd, vec![("symbol", words(&[None, None]))])).is_ok());
+        // A page has a picture of each.
+        let maps = all(&map(&usd, vec![("symbol", words(&[Some("BTCUSDT"), None]))]));
+        let found: Vec<_> = maps.iter().map(|map| (map.symbol.as_deref(), map.rows[0].long_usd)).collect();
+        assert_eq!(found, [(None, 2.0), (Some("BTCUSDT"), 1.0)]);
     }
 
     #[test]
-    fn curves_of_several_exchanges_are_summed_even_where_they_share_no_bucket() {
-        let of = |owner: usize, low: f64, usd: f64, sum: f64| Cell {
-            owner,
-            cumulative_usd: Some(sum),
-            ..cell(0, low, low + 1.0, Side::Long, usd)
-        };
-        let mut both = cells(vec![of(0, 99.0, 1.0, 1.0), of(1, 98.0, 2.0, 2.0), of(0, 97.0, 4.0, 5.0)]);
-        both.owners = ["a", "b"].map(|name| Owner { exchange: Some(name.to_owned()), ..Owner::default() }).to_vec();
-        let map = both.map().unwrap();
-        let sums: Vec<_> = map.rows.iter().map(|row| row.cumulative_long_usd).collect();
-        assert_eq!(sums, [Some(7.0), Some(3.0), Some(1.0)]);
+    fn rows_without_an_exchange_are_summed_and_named() {
+        let rows = map(&[Some(1.0), Some(2.0)], vec![("exchange", words(&[None, Some("binance")]))]);
+        let Ok(Frame::Map(sum)) = one(&rows) else { panic!("a map") };
+        assert_eq!(sum.exchanges, ["binance", "not stated"]);
+        let maps = all(&rows);
+        let names: Vec<String> = maps.iter().map(|map| map.exchanges.join("+")).collect();
+        assert_eq!(names, ["binance+not stated", "", "binance"], "the sum, and each");
     }
 
     #[test]
-    fn a_grid_that_does_not_fit_is_refused() {
-        let error = cells(vec![
-            cell(0, 100.0, 101.0, Side::Long, 1.0),
-            cell(1, 100.0, 101.0, Side::Long, 1.0),
-            cell(3_600_000_000, 100.0, 101.0, Side::Long, 1.0),
-        ])
-        .heatmap(true)
-        .unwrap_err();
-        assert!(error.to_string().contains("3600000001 time buckets of 1 ms"), "{error}");
+    fn a_picture_of_a_page_counts_its_own_ignored_rows() {
+        let usd = [Some(1.0), None, Some(3.0), None, None, None, None, None];
+        let symbols = [Some("A"), Some("A"), Some("B"), Some("B"), Some("B"), None, Some("C"), Some("A")];
+        let exchanges = [Some("x"), Some("x"), Some("x"), Some("x"), None, Some("x"), Some("x"), Some("y")];
+        let maps = all(&map(&usd, vec![("symbol", words(&symbols)), ("exchange", words(&exchanges))]));
+        let counts: Vec<_> = maps.iter().map(|map| (map.symbol.as_deref(), map.ignored_rows)).collect();
+        // The row without a symbol may be of either; nothing is left of C.
+        assert_eq!(counts, [(Some("A"), 3), (Some("B"), 3)]);
+    }
+
+    #[test]
+    fn what_has_no_place_in_a_picture_is_an_error() {
+        let usd = [Some(1.0), Some(2.0)];
+        for (name, value, said) in [
+            ("price", -100.0, "column 'price' must hold prices above 0, of at most 1e15, was -100"),
+            ("price", 0.0, "column 'price' must hold prices above 0, of at most 1e15, was 0"),
+            ("price", 1e300, "column 'price' must hold prices above 0, of at most 1e15, was 1e300"),
+            ("cumulative_usd", -5.0, "column 'cumulative_usd' must hold numbers from 0 to 1e24, was -5"),
+            ("cumulative_usd", f64::NAN, "column 'cumulative_usd' must hold numbers from 0 to 1e24, was NaN"),
+            ("leverage", f64::NAN, "column 'leverage' must hold numbers up to 1000000, was NaN"),
+            ("leverage", 1e9, "column 'leverage' must hold numbers up to 1000000, was 1000000000"),
+            ("distance", -2.0, "column 'distance' must hold numbers from -1 to 1000000000, was -2"),
+        ] {
+            let message = one(&map(&usd, vec![(name, numbers(&[None, Some(value)]))])).unwrap_err();
+            assert_eq!(message, format!("render: {said}"));
+        }
+        assert!(one(&map(&usd, vec![("price", numbers(&[None, Some(98.0)]))])).is_ok());
+    }
+
+    #[test]
+    fn what_is_said_twice_is_named_with_its_digits() {
+        let long = |usd| cell(0, 96_000.5, 96_000.6, PoolSide::Long, usd);
+        let error = cells(vec![long(1.0), long(3.0)]).check_distinct().unwrap_err().to_string();
+        assert!(error.contains("the longs between 96,000.5 and 96,000.6 at 1970-01-01 00:00;"), "{error}");
     }
 }

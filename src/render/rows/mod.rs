@@ -14,20 +14,29 @@
 //! | those and `pool_id` | pools, drawn over a heatmap or a map of their time, or alone as a map |
 //! | `ts`, `open`, `high`, `low`, `close` | candles, drawn over a heatmap |
 //! | `shock`, `step`, `price_from`, `price_to`, `liquidated_usd`, `cumulative_usd` | a cascade |
-//! | `score`, `null`, `value`, `low`, `high` | scores with their intervals |
+//! | `score`, `null_model`, `value`, `low`, `high` | scores with their intervals |
 //! | `ts` and any number | series over time |
 //!
 //! Extra columns are ignored. The sides of a cell are summed, as traders know the picture: price itself separates long
-//! from short. So are several exchanges and leverages at one instant and price.
+//! from short. So are several exchanges and leverages at one instant and price. Rows with a null in what is needed are
+//! left out and counted; a value that cannot be is an error that names its column.
 
+mod cascade;
 mod cells;
-mod chart;
-mod columns;
+pub(super) mod columns;
+mod grid;
+mod ladder;
+mod leverages;
+mod names;
 mod overlays;
+mod panels;
+mod scores;
+mod series;
 
 use arrow::array::RecordBatch;
 
 use self::cells::Cells;
+pub(super) use self::columns::LARGEST_PRICE;
 use self::overlays::Overlays;
 use super::frame::{ChartX, Frame, Origin};
 use super::{RenderError, axis};
@@ -36,11 +45,6 @@ use super::{RenderError, axis};
 pub(super) const MOST_CELLS: u64 = 50_000_000;
 /// Combinations of symbol, model and exchange on one page.
 pub(super) const MOST_PICTURES: usize = 64;
-/// Larger numbers are mistakes in the rows, and would not fit beside an axis either.
-pub(super) const LARGEST_PRICE: f64 = 1e15;
-const LARGEST_USD: f64 = 1e24;
-/// Some 31,000 years from the epoch, in milliseconds.
-const LATEST_MS: u64 = 1_000_000_000_000_000;
 
 /// The rows of one statement, and what is known of how they were made.
 #[derive(Debug, Clone, Default)]
@@ -107,7 +111,7 @@ const HEATMAP_COLUMNS: [&str; 5] = ["ts", "price_low", "price_high", "side", "no
 const MAP_COLUMNS: [&str; 5] = ["price_low", "price_high", "side", "notional_usd", "cumulative_usd"];
 const CANDLE_COLUMNS: [&str; 5] = ["ts", "open", "high", "low", "close"];
 const CASCADE_COLUMNS: [&str; 6] = ["shock", "step", "price_from", "price_to", "liquidated_usd", "cumulative_usd"];
-const SCORE_COLUMNS: [&str; 5] = ["score", "null", "value", "low", "high"];
+const SCORE_COLUMNS: [&str; 5] = ["score", "null_model", "value", "low", "high"];
 
 impl Kind {
     fn of(result: &Rows) -> Option<Self> {
@@ -125,7 +129,7 @@ impl Kind {
             Some(Self::Cascade)
         } else if has(&SCORE_COLUMNS) {
             Some(Self::Scores)
-        } else if chart::is_series(batch) {
+        } else if series::is_series(batch) {
             Some(Self::Series)
         } else {
             None
@@ -147,7 +151,8 @@ impl Frame {
     ///
     /// Columns are found by name, extra columns are ignored. Of several results the last one is drawn that is a heatmap, a
     /// map, a cascade or scores; without one, all that are series over time, below each other. Candles and pools are those of the
-    /// last such results; they are drawn over a heatmap or a map, and alone only if there is nothing else.
+    /// last such results; candles are drawn over a heatmap, pools over a heatmap or a map, and either alone only if there
+    /// is nothing else.
     ///
     /// # Errors
     ///
@@ -193,7 +198,7 @@ impl Frame {
                 // All series are one chart, in the place of the first.
                 Kind::Series if frames.iter().any(Self::is_over_time) => {}
                 // Beside pictures, a row of what holds now is no series.
-                Kind::Series if best == Kind::Series || chart::has_several_instants(result) => {
+                Kind::Series if best == Kind::Series || series::has_several_instants(result)? => {
                     frames.push(chart_of(kind, result, results, selection)?);
                 }
                 Kind::Series => {}
@@ -215,13 +220,13 @@ impl Frame {
 
 fn chart_of(kind: Kind, result: &Rows, results: &[Rows], selection: &Selection) -> Result<Frame, RenderError> {
     match kind {
-        Kind::Cascade => chart::cascade(result),
-        Kind::Scores => chart::scores(result),
+        Kind::Cascade => cascade::cascade(result),
+        Kind::Scores => scores::scores(result),
         Kind::Series => {
             let all: Vec<&Rows> = results.iter().filter(|result| Kind::of(result) == Some(Kind::Series)).collect();
-            chart::series(&all, selection)
+            series::series(&all, selection)
         }
-        _ => chart::series(&[result], selection),
+        _ => series::series(&[result], selection),
     }
     .map(Frame::Chart)
 }
@@ -250,8 +255,4 @@ fn nothing_found(results: &[Rows]) -> RenderError {
         },
         None => RenderError::Empty { reason: "the results have no rows".to_string() },
     }
-}
-
-fn is_price(price: &f64) -> bool {
-    (0.0..=LARGEST_PRICE).contains(price)
 }

@@ -1,4 +1,5 @@
-//! Panels above each other that share their x: lines, bars and intervals, each panel with its own scale and legend.
+//! Panels above each other that share their x, lines and bars; or values with their intervals on labelled lines. Each
+//! panel has its own scale and legend.
 //!
 //! ```text
 //! title
@@ -10,11 +11,11 @@
 //! ```
 
 use super::super::color::Rgb;
-use super::super::frame::{Chart, ChartX, Panel, Point, Series, SeriesMark, Tone};
+use super::super::frame::{Chart, ChartX, LATEST_MS, Panel, Point, Series, SeriesMark, Unit};
 use super::super::{Options, Paper, axis};
+use super::axes::draw_ticks_of_time;
 use super::font::Weight;
-use super::heatmap::draw_ticks_of_time;
-use super::map::{Entry, draw_entries};
+use super::legend::{self, Entry};
 use super::page::{Page, Style, origin_parts};
 use super::{Anchor, Area, Paint, Scene, Stroke, font};
 
@@ -69,24 +70,31 @@ fn subject_parts(chart: &Chart, across: Option<Span>) -> Vec<String> {
         let (first, last) = xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (x.min(low), x.max(high)));
         format!("{} UTC", axis::instants(first as i64, last as i64))
     });
-    let parameters = chart.origin.parameters_label();
-    range.into_iter().chain(parameters.split(" · ").map(str::to_owned)).collect()
+    range.into_iter().chain(chart.origin.parameter_parts()).collect()
 }
 
 fn footer_parts(chart: &Chart) -> Vec<String> {
     let mut parts = origin_parts(&chart.origin);
     parts.extend(chart.notes.iter().cloned());
-    let series = chart.panels.iter().flat_map(|panel| &panel.series);
-    let has_intervals = series.flat_map(|series| &series.points).any(|point| point.interval.is_some());
-    if has_intervals {
+    let values = || chart.panels.iter().flat_map(drawn_values);
+    if chart.x == ChartX::Value && values().any(|point| point.drawn_interval().is_some()) {
         parts.push("whiskers: the stated interval".to_owned());
     }
     parts
 }
 
+/// All that has a place where x is a time or a number.
 fn points(chart: &Chart) -> impl Iterator<Item = &Point> {
-    let series = chart.panels.iter().flat_map(|panel| &panel.series);
-    series.flat_map(|series| &series.points).filter(|point| point.x.is_finite())
+    chart.panels.iter().flat_map(drawn)
+}
+
+fn drawn(panel: &Panel) -> impl Iterator<Item = &Point> {
+    panel.series.iter().flat_map(|series| &series.points).filter(|point| point.is_drawn())
+}
+
+/// All that has a place where x is a value.
+fn drawn_values(panel: &Panel) -> impl Iterator<Item = &Point> {
+    panel.series.iter().flat_map(|series| &series.points).filter(|point| point.is_drawn_as_value())
 }
 
 /// What an axis shows.
@@ -141,49 +149,10 @@ fn across(chart: &Chart) -> Option<Span> {
     }
 }
 
-/// The smallest distance between two points of a series.
+/// The smallest distance between two points of a series, gaps included.
 fn step_of(series: &Series) -> Option<f64> {
-    let pairs = series.points.windows(2).filter_map(|pair| Some(pair.last()?.x - pair.first()?.x));
-    pairs.filter(|step| *step > 0.0 && step.is_finite()).reduce(f64::min)
-}
-
-fn color(page: &Page, tone: Tone) -> Rgb {
-    match tone {
-        Tone::Long => page.palette.long,
-        Tone::Short => page.palette.short,
-        Tone::Neutral => page.palette.strong,
-        Tone::Kind(index) => page.palette.kind(index),
-    }
-}
-
-/// The colours of a panel's series. Several of one side are shades of its colour.
-fn colors(page: &Page, panel: &Panel) -> Vec<Rgb> {
-    // A line and a bar of one colour are told apart by their shape.
-    let mut seen: Vec<(Tone, SeriesMark, usize)> = Vec::new();
-    let shade = |tone: Tone, before: usize| {
-        let color = color(page, tone);
-        match (tone, before) {
-            (Tone::Kind(_), _) | (_, 0) => color,
-            (_, 1) => color.blended(page.palette.strong, 0.5),
-            (_, 2) => color.blended(page.palette.background, 0.45),
-            (_, before) => color.blended(page.palette.kind(before), 0.6),
-        }
-    };
-    let mut colors = Vec::new();
-    for series in &panel.series {
-        let before = match seen.iter_mut().find(|(tone, mark, _)| (*tone, *mark) == (series.tone, series.mark)) {
-            Some((_, _, count)) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                seen.push((series.tone, series.mark, 0));
-                0
-            }
-        };
-        colors.push(shade(series.tone, before));
-    }
-    colors
+    let xs: Vec<f64> = series.points.iter().map(|point| point.x).filter(|x| x.abs() <= LATEST_MS as f64).collect();
+    xs.iter().zip(xs.iter().skip(1)).map(|(a, b)| b - a).filter(|step| *step > 0.0).reduce(f64::min)
 }
 
 fn left_of_plots(page: &Page, chart: &Chart) -> f64 {
@@ -207,12 +176,7 @@ fn right_of_plots(page: &Page) -> f64 {
 
 /// The values of a panel, with a little room above and below them.
 fn values(panel: &Panel) -> Option<Span> {
-    let points = || panel.series.iter().flat_map(|series| &series.points).filter(|point| point.x.is_finite());
-    let ends = |point: &Point| {
-        let (low, high) = point.interval.unwrap_or((point.y, point.y));
-        [point.y, low, high]
-    };
-    let span = Span::of(points().flat_map(ends))?;
+    let span = Span::of(drawn(panel).map(|point| point.y))?;
     let has_bars = panel.series.iter().any(|series| series.mark == SeriesMark::Bar);
     // Amounts that reach down to near zero are read from zero.
     let is_near_zero = span.low >= 0.0 && span.low < span.high * 0.35;
@@ -236,7 +200,7 @@ fn value_ticks(panel: &Panel, span: Span, lines: f64) -> Vec<(f64, String)> {
     }
     let short: Vec<String> = ticks.iter().map(|&value| panel.unit.text(value)).collect();
     let are_different = short.windows(2).all(|pair| pair.first() != pair.last());
-    if are_different && panel.unit != super::super::frame::Unit::Price {
+    if are_different && panel.unit != Unit::Price {
         return ticks.into_iter().zip(short).collect();
     }
     ticks.into_iter().map(|value| (value, axis::decimal(value, decimals))).collect()
@@ -245,7 +209,7 @@ fn value_ticks(panel: &Panel, span: Span, lines: f64) -> Vec<(f64, String)> {
 /// Draws a panel with its scale, and returns the area of its plot.
 fn draw_panel(page: &mut Page, panel: &Panel, place: Area, across: Option<Span>) -> Area {
     let em = page.em;
-    let colors = colors(page, panel);
+    let colors = page.palette.hues.series(panel);
     let top = draw_legend(page, panel, &colors, place);
     let bottom = page.scene.snap(place.bottom() - em * 0.9).max(page.scene.snap(top) + 4.0);
     let plot = Area::between(place.left, page.scene.snap(top), place.right(), bottom);
@@ -267,10 +231,8 @@ fn draw_panel(page: &mut Page, panel: &Panel, place: Area, across: Option<Span>)
     draw_bars(page, panel, &colors, to);
     let has_bars = panel.series.iter().any(|series| series.mark == SeriesMark::Bar);
     for (series, &color) in panel.series.iter().zip(&colors) {
-        match series.mark {
-            SeriesMark::Line => draw_line(page, series, color, to, has_bars),
-            SeriesMark::Interval => draw_intervals(page, series, color, to),
-            SeriesMark::Bar => {}
+        if series.mark != SeriesMark::Bar {
+            draw_line(page, series, color, to, has_bars);
         }
     }
     plot
@@ -300,7 +262,7 @@ fn draw_legend(page: &mut Page, panel: &Panel, colors: &[Rgb], place: Area) -> f
             used <= area.width + em * 1.2
         });
     }
-    let bottom = draw_entries(page, &entries, area);
+    let bottom = legend::draw(page, &entries, area);
     bottom.max(place.top + em * 1.5)
 }
 
@@ -354,7 +316,7 @@ fn draw_bars(page: &mut Page, panel: &Panel, colors: &[Rgb], to: Place) {
 /// Points that share a pixel as one: its x, the least and the largest value.
 fn extremes(points: &[Point], to: &Place, pixel: f64) -> Vec<(f64, f64, f64)> {
     let mut out: Vec<(f64, f64, f64)> = Vec::new();
-    for point in points.iter().filter(|point| point.x.is_finite() && point.y.is_finite()) {
+    for point in points.iter().filter(|point| point.is_drawn()) {
         let x = to.x(point.x);
         match out.last_mut() {
             Some((last, low, high)) if (x - *last).abs() < pixel => {
@@ -373,7 +335,7 @@ fn extremes(points: &[Point], to: &Place, pixel: f64) -> Vec<(f64, f64, f64)> {
 fn draw_line(page: &mut Page, series: &Series, color: Rgb, to: Place, is_over_bars: bool) {
     let pixel = 1.0 / page.scene.ratio;
     let width = page.em * 0.14;
-    let parts = series.points.split(|point| !(point.x.is_finite() && point.y.is_finite()));
+    let parts = series.points.split(|point| !point.is_drawn());
     for part in parts.filter(|part| !part.is_empty()) {
         let line = thinned(part, &to, pixel);
         if let [(x, y)] = line.as_slice() {
@@ -386,7 +348,7 @@ fn draw_line(page: &mut Page, series: &Series, color: Rgb, to: Place, is_over_ba
     }
     // Few points are shown as such: a straight line between two of them is not a measurement.
     if series.points.len() <= 60 && to.plot.width / series.points.len().max(1) as f64 > page.em {
-        for point in series.points.iter().filter(|point| point.x.is_finite() && point.y.is_finite()) {
+        for point in series.points.iter().filter(|point| point.is_drawn()) {
             draw_dot(page, (to.x(point.x), to.y(point.y)), page.em * 0.22, color);
         }
     }
@@ -410,17 +372,6 @@ fn thinned(points: &[Point], to: &Place, pixel: f64) -> Vec<(f64, f64)> {
         rest = after;
     }
     out
-}
-
-fn draw_intervals(page: &mut Page, series: &Series, color: Rgb, to: Place) {
-    let (em, width) = (page.em, page.em * 0.14);
-    for point in series.points.iter().filter(|point| point.x.is_finite() && point.y.is_finite()) {
-        let x = to.x(point.x);
-        if let Some((low, high)) = point.interval.filter(|(low, high)| low.is_finite() && high.is_finite()) {
-            page.scene.upright(x, to.y(high), to.y(low), width, color);
-        }
-        draw_dot(page, (x, to.y(point.y)), em * 0.35, color);
-    }
 }
 
 /// A dot is a short polygon: the only round shape a scene has.
@@ -454,17 +405,16 @@ fn draw_numbers(page: &mut Page, plot: Area, across: Span, name: &str) {
 /// Draws labelled lines with a dot and its interval on each; x is the value. Returns the area of the plot.
 fn draw_values(page: &mut Page, panel: &Panel, place: Area, axis_height: f64) -> Area {
     let em = page.em;
-    let colors = colors(page, panel);
+    let colors = page.palette.hues.series(panel);
     let top = draw_legend(page, panel, &colors, place);
     let bottom = (place.bottom() - axis_height - em * 0.3).max(top + 4.0);
     let plot = Area::between(place.left, page.scene.snap(top), place.right(), page.scene.snap(bottom));
     page.scene.fill(plot, page.palette.plot);
-    let points = || panel.series.iter().flat_map(|series| &series.points).filter(|point| point.x.is_finite());
     let ends = |point: &Point| {
-        let (low, high) = point.interval.unwrap_or((point.x, point.x));
+        let (low, high) = point.drawn_interval().unwrap_or((point.x, point.x));
         [point.x, low, high, 0.0]
     };
-    let Some(across) = Span::of(points().flat_map(ends)).map(|span| span.widened(0.06)) else {
+    let Some(across) = Span::of(drawn_values(panel).flat_map(ends)).map(|span| span.widened(0.06)) else {
         return plot;
     };
     let x_of = |value: f64| plot.left + across.share(value).clamp(0.0, 1.0) * plot.width;
@@ -486,9 +436,9 @@ fn draw_values(page: &mut Page, panel: &Panel, place: Area, axis_height: f64) ->
         page.text(&label, (plot.left - em * 0.6, y), style);
     }
     for (series, &color) in panel.series.iter().zip(&colors) {
-        for point in series.points.iter().filter(|point| point.x.is_finite() && point.y.is_finite()) {
+        for point in series.points.iter().filter(|point| point.is_drawn_as_value()) {
             let y = y_of(point.y).clamp(plot.top, plot.bottom());
-            if let Some((low, high)) = point.interval.filter(|(low, high)| low.is_finite() && high.is_finite()) {
+            if let Some((low, high)) = point.drawn_interval() {
                 page.scene.level(x_of(low), x_of(high), y, em * 0.16, color);
                 for end in [low, high] {
                     page.scene.upright(x_of(end), y - em * 0.3, y + em * 0.3, em * 0.12, color);

@@ -12,12 +12,13 @@
 
 use std::ops::Range;
 
-use super::super::color::ColorScale;
-use super::super::frame::{Candle, Heatmap, Pool, PoolSide};
+use super::super::color::{ColorScale, Rgb};
+use super::super::frame::{Candle, Heatmap, Pool, PoolSide, ignored_label};
+use super::super::palette::Colors;
 use super::super::view::{self, View, Visible};
 use super::super::{Options, Paper, RenderError, axis, raster};
+use super::axes::{current_label, draw_ticks_of_time};
 use super::page::{Page, Style, origin_parts};
-use super::theme::Colors;
 use super::{Anchor, Area, Grid, Paint, Scene, Stroke};
 
 /// The narrowest candle that shows whether it rose, with its gap, in units.
@@ -68,10 +69,8 @@ pub(super) fn draw(heatmap: &Heatmap, options: &Options, paper: Paper) -> Result
 
 /// What stands below the title: when, and what the query set.
 fn subject_parts(heatmap: &Heatmap) -> Vec<String> {
-    let parameters = heatmap.origin.parameters_label();
-    let cell = format!("cell {} × {}", axis::duration(heatmap.time.step_ms), axis::number(heatmap.price.step));
-    let parameters = parameters.split(" · ").map(str::to_owned);
-    [heatmap.range_label()].into_iter().chain(parameters).chain([cell]).collect()
+    let cell = format!("cell {}", heatmap.cell_label());
+    [heatmap.range_label()].into_iter().chain(heatmap.origin.parameter_parts()).chain([cell]).collect()
 }
 
 fn footer_parts(heatmap: &Heatmap, visible: Visible, options: &Options, merged: usize) -> Vec<String> {
@@ -85,7 +84,7 @@ fn footer_parts(heatmap: &Heatmap, visible: Visible, options: &Options, merged: 
     parts.push(format!("largest cell {}", axis::usd(visible.max_usd)));
     parts.push(format!(
         "threshold {} × mean: {} of {} cells below {} hidden",
-        options.threshold,
+        axis::given(options.threshold),
         axis::count(visible.hidden),
         axis::count(visible.cells),
         axis::usd(visible.threshold_usd),
@@ -96,9 +95,7 @@ fn footer_parts(heatmap: &Heatmap, visible: Visible, options: &Options, merged: 
         let span = heatmap.time.step_ms.saturating_mul(merged as i64);
         parts.push(format!("candles of {}", axis::duration(span)));
     }
-    if heatmap.ignored_rows > 0 {
-        parts.push(format!("{} rows with nulls ignored", axis::count(heatmap.ignored_rows)));
-    }
+    parts.extend(ignored_label(heatmap.ignored_rows));
     parts
 }
 
@@ -121,7 +118,7 @@ impl Sides {
         let decimals = axis::price_decimals(view.high).max(axis::round_step((view.high - view.low) / 20.0).1);
         // The tag of the current price is bold.
         let prices = page.width(&axis::decimal(widest, decimals)) * 1.1 + em * 1.6;
-        let names = heatmap.pools.iter().map(|pool| page.width(&pool_label(pool)));
+        let names = heatmap.pools.iter().map(|pool| page.width(&pool.label_with_side()));
         let pools = names.fold(0.0, f64::max) + em * 2.2;
         let has_room = !heatmap.pools.is_empty() && pools <= page.scene.width * MOST_GUTTER;
         Self {
@@ -218,7 +215,7 @@ impl Pooled {
         Self { usd, rows: rows.len(), columns: columns.len(), across, down }
     }
 
-    fn grid(self, plot: Area, colors: &Colors, gap: super::super::color::Rgb) -> Grid {
+    fn grid(self, plot: Area, colors: &Colors, gap: Rgb) -> Grid {
         let mut cells = vec![gap; self.usd.len()];
         for (column, usd) in self.usd.chunks(self.rows.max(1)).enumerate() {
             for (row, usd) in usd.iter().rev().enumerate() {
@@ -328,11 +325,19 @@ fn draw_gaps(page: &mut Page, plot: Area, is_present: &[bool]) {
     }
 }
 
+/// A line through the prices, each of which stands at the beginning of its column and holds to the end of the last one.
 fn draw_price_line(page: &mut Page, heatmap: &Heatmap, prices: &Prices, column: f64) {
+    let count = heatmap.current.len();
     let mut lines: Vec<Vec<(f64, f64)>> = vec![Vec::new()];
     for (index, price) in heatmap.current.iter().enumerate() {
+        let x = prices.plot.left + index as f64 * column;
         match (price.and_then(|price| prices.y_within(price)), lines.last_mut()) {
-            (Some(y), Some(line)) => line.push((prices.plot.left + (index as f64 + 0.5) * column, y)),
+            (Some(y), Some(line)) => {
+                line.push((x, y));
+                if index + 1 == count {
+                    line.push((x + column, y));
+                }
+            }
             (None, Some(line)) if !line.is_empty() => lines.push(Vec::new()),
             _ => {}
         }
@@ -341,7 +346,7 @@ fn draw_price_line(page: &mut Page, heatmap: &Heatmap, prices: &Prices, column: 
     for line in lines {
         let line = match line.as_slice() {
             // One column alone is a dash.
-            &[(x, y)] => vec![(x - column / 2.0, y), (x + column / 2.0, y)],
+            &[(x, y)] => vec![(x, y), (x + column, y)],
             _ => line,
         };
         let under = Stroke { paint: Paint::sheer(page.palette.outline, 0.7), width: width * 2.4, dash: None };
@@ -369,7 +374,7 @@ fn draw_color_scale(page: &mut Page, plot: Area, scale: &ColorScale, colors: &Co
         let y = bar.bottom() - position * bar.height;
         let prefix = if part == parts { "≥" } else { "" };
         let label = format!("{prefix}{}", axis::usd(scale.usd(position)));
-        // A square root is flat at its start: neighbours can be the same amount in three digits.
+        // Near a high threshold, or where a square root begins, neighbours are the same amount in three digits.
         if before.as_ref() == Some(&label) {
             continue;
         }
@@ -398,28 +403,6 @@ fn draw_color_scale(page: &mut Page, plot: Area, scale: &ColorScale, colors: &Co
     let y = plot.bottom() + em * 1.5;
     let style = Style::label(page.palette.faint).sized(em * 0.92);
     page.text("USD in a cell", (page.margin, y), style);
-}
-
-/// Draws the labels of an axis of time below a plot.
-pub(super) fn draw_ticks_of_time(page: &mut Page, plot: Area, first: i64, end: i64) {
-    let em = page.em;
-    let (edge, ink, strong) = (page.palette.edge, page.palette.ink, page.palette.strong);
-    page.scene.level(plot.left, plot.right(), plot.bottom(), 1.0, edge);
-    let ticks = axis::time_labels(first, end, (plot.width / (em * 0.72)) as usize);
-    let is_date = |text: &str| !text.contains(':') || text.starts_with(|letter: char| letter.is_alphabetic());
-    let has_clock = ticks.iter().any(|tick| !is_date(&tick.text));
-    for tick in &ticks {
-        let x = plot.left + (tick.ms - first) as f64 / (end - first) as f64 * plot.width;
-        page.scene.upright(x, plot.bottom(), plot.bottom() + em * 0.4, 1.0, edge);
-        let is_date = is_date(&tick.text);
-        let style = Style::label(if is_date { strong } else { ink }).anchored(Anchor::Middle);
-        let style = if is_date && has_clock { style.bold() } else { style };
-        let half = page.width(&tick.text) * 0.55;
-        let x = x.clamp(plot.left + half, (plot.right() - half).max(plot.left + half));
-        page.text(&tick.text, (x, plot.bottom() + em * 1.5), style);
-    }
-    let style = Style::label(page.palette.faint).sized(em * 0.92);
-    page.text("UTC", (plot.right() + em * 0.6, plot.bottom() + em * 1.5), style);
 }
 
 fn draw_time_axis(page: &mut Page, plot: Area, heatmap: &Heatmap) {
@@ -457,24 +440,6 @@ fn draw_price_axis(page: &mut Page, prices: &Prices, width: f64, current: Option
     }
 }
 
-/// A price as its market writes it, without the zeros that the labels around it lack.
-pub(super) fn current_label(price: f64, decimals: usize) -> String {
-    let fine = axis::price_decimals(price).max(decimals);
-    let needed = (decimals..fine).find(|&decimals| {
-        let scaled = price * 10f64.powi(decimals as i32);
-        (scaled - scaled.round()).abs() < 1e-3
-    });
-    axis::decimal(price, needed.unwrap_or(fine))
-}
-
-pub(super) fn pool_label(pool: &Pool) -> String {
-    let side = match pool.side {
-        PoolSide::Long => "long",
-        PoolSide::Short => "short",
-    };
-    format!("{side} {}", pool.label())
-}
-
 /// Marks the prices of the largest pools of each side, and names those whose names do not overlap.
 fn draw_pools(page: &mut Page, prices: &Prices, pools: &[Pool], sides: &Sides) {
     let (em, plot) = (page.em, prices.plot);
@@ -483,10 +448,7 @@ fn draw_pools(page: &mut Page, prices: &Prices, pools: &[Pool], sides: &Sides) {
     let step = em * 1.5;
     let mut taken: Vec<f64> = Vec::new();
     for side in [PoolSide::Short, PoolSide::Long] {
-        let color = match side {
-            PoolSide::Long => page.palette.long,
-            PoolSide::Short => page.palette.short,
-        };
+        let color = page.palette.hues.side(side);
         let seen = pools.iter().filter(|pool| pool.side == side);
         let seen = seen.filter_map(|pool| Some((pool, prices.range(pool.low, pool.high)?)));
         for (pool, (top, bottom)) in seen.take(MOST_POOLS) {
@@ -510,8 +472,54 @@ fn draw_pools(page: &mut Page, prices: &Prices, pools: &[Pool], sides: &Sides) {
                 page.scene.line(vec![(joint.0, at), (joint.0 + em * 0.25, at), (joint.1, y)], stroke);
                 let style = Style::label(color);
                 let baseline = page.baseline(y);
-                page.text(&pool_label(pool), (joint.1 + em * 0.3, baseline), style);
+                page.text(&pool.label_with_side(), (joint.1 + em * 0.3, baseline), style);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::samples;
+    use super::super::Item;
+    use super::*;
+
+    /// The white lines of the price, as columns and prices.
+    fn price_lines(current: Vec<Option<f64>>) -> Vec<Vec<(f64, f64)>> {
+        let cells = vec![1.0e6; current.len() * 10];
+        let heatmap = Heatmap { cells, current, ..samples::heatmap(4, 10) };
+        let options =
+            Options { prices: Some(super::super::super::Prices::Between(100.0, 110.0)), ..Options::default() };
+        let scene = draw(&heatmap, &options, Paper::default()).unwrap();
+        let plot = scene.items.iter().find_map(|item| if let Item::Grid(grid) = item { Some(grid.area) } else { None });
+        let (plot, risen) = (plot.unwrap(), super::super::super::palette::Palette::of(options.theme).risen);
+        let place = |(x, y): &(f64, f64)| {
+            let price = 110.0 - (y - plot.top) / plot.height * 10.0;
+            (((x - plot.left) / plot.width * 4.0 * 1e6).round() / 1e6, (price * 1e6).round() / 1e6)
+        };
+        let lines = scene.items.iter().filter_map(|item| match item {
+            Item::Line(points, stroke) if stroke.paint.color == risen && stroke.dash.is_none() => Some(points),
+            _ => None,
+        });
+        lines.map(|points| points.iter().map(place).collect()).collect()
+    }
+
+    #[test]
+    fn a_price_stands_at_the_beginning_of_its_column() {
+        let all = price_lines(vec![Some(102.0), Some(104.0), Some(105.0), Some(107.0)]);
+        assert_eq!(all, [[(0.0, 102.0), (1.0, 104.0), (2.0, 105.0), (3.0, 107.0), (4.0, 107.0)]]);
+        let gaps = price_lines(vec![Some(102.0), None, Some(105.0), None]);
+        assert_eq!(gaps, [[(0.0, 102.0), (1.0, 102.0)], [(2.0, 105.0), (3.0, 105.0)]]);
+    }
+
+    #[test]
+    fn the_size_of_a_cell_keeps_its_digits() {
+        let mut heatmap = Heatmap { cells: vec![1.0; 8], ..samples::heatmap(2, 4) };
+        heatmap.price.step = 12.25;
+        assert_eq!(subject_parts(&heatmap).last().map(String::as_str), Some("cell 1 h × 12.25"));
+        heatmap.ignored_rows = 1;
+        let view = View::of(&heatmap, &Options::default()).unwrap();
+        let footer = footer_parts(&heatmap, view.visible, &Options::default(), 1);
+        assert_eq!(footer.last().map(String::as_str), Some("1 row with nulls ignored"));
     }
 }

@@ -13,10 +13,11 @@
 //! A bar is an amount between two prices: bars of several buckets are sums, and their sum is what the footer states.
 
 use super::super::color::Rgb;
-use super::super::frame::{LayeredBy, Map, MapRow, PoolSide};
+use super::super::frame::{LayeredBy, Map, MapRow, PoolSide, ignored_label};
 use super::super::{Options, Paper, RenderError, axis, view};
+use super::axes::current_label;
 use super::font::Weight;
-use super::heatmap::{current_label, pool_label};
+use super::legend::{self, Entry};
 use super::page::{Page, Style, origin_parts};
 use super::{Anchor, Area, Paint, Scene, Stroke, font};
 
@@ -39,7 +40,8 @@ pub(super) fn draw(map: &Map, options: &Options, paper: Paper) -> Result<Scene, 
     let top = page.head(options, &map.subject(), &subject_parts(map));
     let layers = Layers::of(map, &page);
     let entries = layers.legend(map, &rows, &page);
-    let top = draw_legend(&mut page, &entries, top);
+    let area = Area { left: page.margin, top, width: page.scene.width - 2.0 * page.margin, height: 0.0 };
+    let top = legend::draw(&mut page, &entries, area);
     let (left, right) = (page.margin + page.width("$999M") + em, page.margin + page.width("$999M") + em);
     let width = page.scene.width - left - right;
     let bars = Bars::new(&seen, map, &layers, (low, high), (width / NARROWEST_BAR) as usize);
@@ -70,8 +72,7 @@ pub(super) fn draw(map: &Map, options: &Options, paper: Paper) -> Result<Scene, 
 
 fn subject_parts(map: &Map) -> Vec<String> {
     let at = map.at_ms.map(|ms| format!("{} UTC", axis::instant(ms)));
-    let parameters = map.origin.parameters_label();
-    at.into_iter().chain(parameters.split(" · ").map(str::to_owned)).collect()
+    at.into_iter().chain(map.origin.parameter_parts()).collect()
 }
 
 fn footer_parts(map: &Map, rows: &[MapRow], bars: &Bars) -> Vec<String> {
@@ -79,11 +80,9 @@ fn footer_parts(map: &Map, rows: &[MapRow], bars: &Bars) -> Vec<String> {
     let long: f64 = rows.iter().map(|row| row.long_usd).sum();
     let short: f64 = rows.iter().map(|row| row.short_usd).sum();
     parts.push(format!("longs {}, shorts {}", axis::usd(long), axis::usd(short)));
-    parts.push(format!("a bar sums {} of price", axis::number(bars.step)));
+    parts.push(format!("a bar sums {} of price", axis::step(bars.step)));
     parts.push(format!("largest bar {}", axis::usd(bars.largest())));
-    if map.ignored_rows > 0 {
-        parts.push(format!("{} rows with nulls ignored", axis::count(map.ignored_rows)));
-    }
+    parts.extend(ignored_label(map.ignored_rows));
     parts
 }
 
@@ -117,15 +116,9 @@ struct Layers {
 impl Layers {
     fn of(map: &Map, page: &Page) -> Self {
         let palette = page.palette;
-        let count = map.layers.len();
-        let color = |index| match map.layered_by {
-            LayeredBy::Leverage => palette.leverage(index, count),
-            LayeredBy::Exchange | LayeredBy::Nothing => palette.kind(index),
-        };
-        if count > 0 {
-            let names = map.layers.iter().enumerate();
-            let parts = names.map(|(index, layer)| (layer.name.clone(), color(index))).collect();
-            return Self { parts, is_by_side: false };
+        if !map.layers.is_empty() {
+            let names = map.layers.iter().map(|layer| layer.name.clone());
+            return Self { parts: names.zip(palette.hues.layers(map)).collect(), is_by_side: false };
         }
         // The colours of the curves, so that one picture has one colour for longs; subdued, so that curves stand out.
         let subdued = |color: Rgb| color.blended(palette.plot, 0.3);
@@ -167,46 +160,6 @@ impl Layers {
         let by = by.map(|by| Entry { name: format!("{by}:"), color: page.palette.background, is_line: false });
         by.into_iter().chain(parts).chain(curves).collect()
     }
-}
-
-/// An entry of a legend.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) color: Rgb,
-    pub(super) is_line: bool,
-}
-
-/// Draws a legend from the left on as many lines as it needs, and returns where it ends.
-pub(super) fn draw_legend(page: &mut Page, entries: &[Entry], top: f64) -> f64 {
-    let area = Area { left: page.margin, top, width: page.scene.width - 2.0 * page.margin, height: 0.0 };
-    draw_entries(page, entries, area)
-}
-
-/// Draws entries of a legend into an area, whose height may be exceeded; returns where they end.
-pub(super) fn draw_entries(page: &mut Page, entries: &[Entry], area: Area) -> f64 {
-    let em = page.em;
-    let (mut x, mut y) = (area.left, area.top + em * 0.9);
-    for entry in entries {
-        let is_heading = entry.color == page.palette.background;
-        let mark = if is_heading { 0.0 } else { em * 1.5 };
-        let name = font::shortened(&entry.name, Weight::Regular, em, (area.width - mark).max(em * 3.0));
-        let width = mark + page.width(&name) + em * 1.2;
-        if x > area.left && x + width - em * 1.2 > area.right() {
-            (x, y) = (area.left, y + em * 1.6);
-        }
-        let middle = y - em * 0.36;
-        if entry.is_line {
-            page.scene.level(x, x + em * 1.1, middle, em * 0.2, entry.color);
-        } else if !is_heading {
-            let side = em * 0.8;
-            page.scene.fill(Area { left: x, top: middle - side / 2.0, width: side, height: side }, entry.color);
-        }
-        let name_x = if is_heading { x } else { x + mark - if entry.is_line { 0.0 } else { em * 0.3 } };
-        page.text(&name, (name_x, y), Style::label(page.palette.ink));
-        x += if is_heading { width - em * 0.6 } else { width };
-    }
-    if entries.is_empty() { area.top } else { y + em * 0.6 }
 }
 
 /// Price to x.
@@ -434,7 +387,7 @@ fn draw_pools(page: &mut Page, map: &Map, prices: Prices) {
         let seen = map.pools.iter().filter(|pool| pool.side == side);
         for pool in seen.filter(|pool| pool.high > prices.low && pool.low < prices.high).take(MOST_POOLS) {
             let (left, right) = (prices.x(pool.low), prices.x(pool.high));
-            let label = pool_label(pool);
+            let label = pool.label_with_side();
             let half = page.width(&label) / 2.0;
             let middle = ((left + right) / 2.0).clamp(plot.left + half, (plot.right() - half).max(plot.left + half));
             let is_free = |line: usize| {

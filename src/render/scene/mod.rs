@@ -9,12 +9,13 @@
 //! PNG and SVG draw the same scene and are the same picture. Lengths are in units of the layout, y points down. What has
 //! edges is put on whole device pixels here ([`Scene::snap`]), so that a back end need not decide.
 
+mod axes;
 mod chart;
 pub(super) mod font;
 mod heatmap;
+mod legend;
 mod map;
 mod page;
-mod theme;
 
 use super::color::Rgb;
 use super::{Frame, Options, Paper, RenderError};

@@ -2,9 +2,9 @@
 
 use super::super::color::Rgb;
 use super::super::frame::Origin;
+use super::super::palette::Palette;
 use super::super::{Options, Paper};
 use super::font::{self, CAP_HEIGHT, Weight};
-use super::theme::Palette;
 use super::{Anchor, Area, Scene, Text};
 
 /// Width and height at which sizes are as stated.

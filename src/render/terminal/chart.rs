@@ -1,4 +1,4 @@
-//! Panels above each other with one time axis: lines as braille dots, bars as blocks from the zero line.
+//! Panels above each other with one x axis: lines as braille dots, bars as blocks from the zero line.
 //!
 //! ```text
 //! USD  ━ long_usd $1.2B  ━ short_usd $900M     the legend of a panel, with the last values
@@ -12,18 +12,15 @@
 
 use super::super::axis::{self, TimeLabel};
 use super::super::color::{ColorDepth, Rgb};
-use super::super::frame::{Chart, ChartX, Panel, Point, Series, SeriesMark, Tone, Unit};
+use super::super::frame::{Chart, ChartX, Panel, Point, Series, SeriesMark, Unit};
 use super::super::{Options, RenderError, Screen};
 use super::blocks::{self, Dots};
 use super::canvas::{Canvas, Style};
-use super::{FAINT, INK, TWO_LINE_FOOTER, Title, draw_footer, draw_x_axis, footer, length, shortened, tone_color};
+use super::title::{Title, heads};
+use super::{FAINT, HUES, INK, TWO_LINE_FOOTER, draw_footer, draw_x_axis, footer, length, shortened};
 
 /// A legend and four lines: less shows nothing.
 const LEAST_PANEL: usize = 5;
-/// Values beyond this have no place on an axis.
-const LARGEST: f64 = 1e300;
-/// As for the rows of a heatmap: some 31,000 years in milliseconds.
-const LATEST: f64 = 1e15;
 const HOUR: f64 = 3.6e6;
 
 /// Draws a chart of lines and bars; see [`super::draw`].
@@ -33,7 +30,8 @@ pub(super) fn draw(chart: &Chart, options: &Options, screen: Screen) -> Result<S
     let Some(x_axis) = XAxis::of(chart) else {
         return Err(RenderError::Empty { reason: "no series has a number".to_owned() });
     };
-    let title = Title::new(options, &heads(chart, x_axis), &chart.origin, width);
+    let instants = (chart.x == ChartX::Time).then_some((x_axis.first as i64, x_axis.last as i64));
+    let title = Title::new(options, &heads(&chart.subject, instants), &chart.origin, width);
     // Title, x axis and its labels, footer.
     let most_lines = height.saturating_sub(3 + if height >= TWO_LINE_FOOTER { 2 } else { 1 });
     let count = chart.panels.len().min((most_lines / LEAST_PANEL).max(1));
@@ -68,22 +66,6 @@ pub(super) fn draw(chart: &Chart, options: &Options, screen: Screen) -> Result<S
     draw_x_axis(&mut canvas, &ticks, columns, top, unit);
     draw_footer(&mut canvas, top + 2, &footer);
     Ok(canvas.into_text(screen.color))
-}
-
-fn heads(chart: &Chart, x_axis: XAxis) -> Vec<Vec<String>> {
-    let subject = chart.subject.clone();
-    let short_subject = subject.replace("liquidation ", "");
-    if chart.x != ChartX::Time {
-        return vec![vec![subject], vec![short_subject]];
-    }
-    let (first, last) = (x_axis.first as i64, x_axis.last as i64);
-    vec![
-        vec![subject.clone(), format!("{} UTC", axis::instants(first, last))],
-        vec![subject.clone(), format!("{} UTC", axis::days(first, last))],
-        vec![short_subject.clone(), axis::days(first, last)],
-        vec![subject],
-        vec![short_subject],
-    ]
 }
 
 /// What a reader must know that the panels do not show.
@@ -160,15 +142,7 @@ pub(super) fn number_labels(low: f64, high: f64, least: f64, columns: usize) -> 
 
 /// The points that have a place, by x.
 fn drawn(series: &Series) -> impl Iterator<Item = &Point> {
-    series.points.iter().filter(|point| is_drawn(point))
-}
-
-fn is_drawn(point: &Point) -> bool {
-    point.x.abs() <= LATEST && point.y.abs() <= LARGEST
-}
-
-fn interval_of(point: &Point) -> Option<(f64, f64)> {
-    point.interval.filter(|(low, high)| low.abs() <= LARGEST && high.abs() <= LARGEST)
+    series.points.iter().filter(|point| point.is_drawn())
 }
 
 fn smallest_step(series: &Series) -> Option<f64> {
@@ -187,11 +161,11 @@ struct YScale {
 impl YScale {
     fn of(panel: &Panel, lines: usize) -> Self {
         let has_bars = panel.series.iter().any(|series| series.mark == SeriesMark::Bar);
-        let points = || panel.series.iter().flat_map(drawn);
-        let intervals = points().filter_map(interval_of).flat_map(|(low, high)| [low, high]);
-        let (mut low, mut high) = points()
+        let (mut low, mut high) = panel
+            .series
+            .iter()
+            .flat_map(drawn)
             .map(|point| point.y)
-            .chain(intervals)
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
             (low, high) = (0.0, 1.0);
@@ -278,16 +252,14 @@ const ONLY_LINE: char = '━';
 fn looks(panel: &Panel) -> Vec<Look> {
     const LETTERS: [char; 12] = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l'];
     const FILLS: [char; 8] = ['#', '=', '+', ':', '%', '*', '-', '.'];
-    let mut tones: Vec<Tone> = Vec::new();
     let mut bars = 0;
     let has_one_line = panel.series.iter().filter(|series| series.mark != SeriesMark::Bar).count() == 1;
     panel
         .series
         .iter()
+        .zip(HUES.series(panel))
         .enumerate()
-        .map(|(index, series)| {
-            let repeat = tones.iter().filter(|tone| **tone == series.tone).count();
-            tones.push(series.tone);
+        .map(|(index, (series, color))| {
             let character = if series.mark == SeriesMark::Bar {
                 bars += 1;
                 FILLS.iter().cycle().nth(bars - 1)
@@ -296,7 +268,7 @@ fn looks(panel: &Panel) -> Vec<Look> {
             } else {
                 LETTERS.iter().cycle().nth(index)
             };
-            Look { color: tone_color(series.tone, repeat), character: character.copied().unwrap_or('*') }
+            Look { color, character: character.copied().unwrap_or('*') }
         })
         .collect()
 }
@@ -362,9 +334,8 @@ impl Legend {
                 let (Some(series), Some(look)) = (panel.series.get(*index), looks.get(*index)) else { continue };
                 let glyph = match (depth, series.mark) {
                     (ColorDepth::None, _) => look.character,
-                    (_, SeriesMark::Line) => '━',
                     (_, SeriesMark::Bar) => '█',
-                    (_, SeriesMark::Interval) => '●',
+                    (_, SeriesMark::Line | SeriesMark::Interval) => ONLY_LINE,
                 };
                 canvas.put(x, top + line, glyph, Style::foreground(look.color));
                 x = canvas.text(x + 2, top + line, text, ink) + 2;
@@ -513,7 +484,7 @@ impl Plot<'_> {
         parts
     }
 
-    /// Draws a line, or the intervals, as dots.
+    /// Draws a line as dots.
     fn trace(self, dots: &mut Dots, series: &Series, look: Look) {
         let (across, down) = dots.size();
         let at = |x: f64, y: f64| {
@@ -522,17 +493,12 @@ impl Plot<'_> {
         };
         let mut previous = None;
         for point in &series.points {
-            if !is_drawn(point) {
+            if !point.is_drawn() {
                 previous = None;
                 continue;
             }
             let here = at(point.x, point.y);
-            if let Some((low, high)) = interval_of(point) {
-                dots.line(at(point.x, low), at(point.x, high), look.color);
-            }
-            if series.mark == SeriesMark::Line {
-                dots.line(previous.unwrap_or(here), here, look.color);
-            }
+            dots.line(previous.unwrap_or(here), here, look.color);
             previous = Some(here);
         }
     }
@@ -547,16 +513,16 @@ impl Plot<'_> {
         // The letters of lines that lie on each other stand beside each other.
         let mut next = if series.points.len() > 6 { index * 2 } else { 0 };
         let count = series.points.len();
-        let is_present = |index: Option<usize>| index.and_then(|index| series.points.get(index)).is_some_and(is_drawn);
-        for (position, point) in series.points.iter().enumerate().filter(|(_, point)| is_drawn(point)) {
+        let is_present =
+            |index: Option<usize>| index.and_then(|index| series.points.get(index)).is_some_and(Point::is_drawn);
+        for (position, point) in series.points.iter().enumerate().filter(|(_, point)| point.is_drawn()) {
             let x = ((self.x_axis.share(point.x) * self.columns as f64) as usize).min(self.columns.saturating_sub(1));
             let y = self.top + self.scale.index(point.y, self.lines);
             let is_alone = !is_present(position.checked_sub(1)) && !is_present(Some(position + 1));
-            let is_dot = is_alone || series.mark == SeriesMark::Interval;
-            if has_letters && (x >= next || is_dot || count <= 6) {
+            if has_letters && (x >= next || is_alone || count <= 6) {
                 canvas.put(x, y, look.character, Style::PLAIN);
                 next = x + apart;
-            } else if is_dot {
+            } else if is_alone {
                 canvas.put(x, y, '●', Style::foreground(look.color));
             }
         }
@@ -565,24 +531,20 @@ impl Plot<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::frame::Tone;
+    use super::super::super::samples::{self, panel};
     use super::*;
 
     const DAY: f64 = 24.0 * HOUR;
 
-    fn points(values: &[f64]) -> Vec<Point> {
-        values.iter().enumerate().map(|(day, &y)| Point { x: day as f64 * DAY, y, interval: None }).collect()
-    }
-
+    /// A value a day.
     fn series(name: &str, mark: SeriesMark, values: &[f64]) -> Series {
-        Series { name: name.to_owned(), mark, tone: Tone::Neutral, points: points(values) }
+        let points: Vec<(f64, f64)> = values.iter().enumerate().map(|(day, &y)| (day as f64 * DAY, y)).collect();
+        samples::series(name, mark, Tone::Neutral, &points)
     }
 
     fn chart(panels: Vec<Panel>) -> Chart {
-        Chart { subject: "things".to_owned(), panels, ..Chart::default() }
-    }
-
-    fn panel(title: &str, series: Vec<Series>) -> Panel {
-        Panel { title: title.to_owned(), series, ..Panel::default() }
+        samples::chart(ChartX::Time, panels)
     }
 
     fn plain(width: u16, height: u16) -> Screen {

@@ -13,11 +13,12 @@ use std::ops::Range;
 
 use super::super::axis;
 use super::super::color::{self, ColorDepth, ColorScale, Rgb};
-use super::super::frame::{Heatmap, Pool, PoolSide};
+use super::super::frame::{Heatmap, Pool, PoolSide, ignored_label};
 use super::super::view::{self, View, Visible};
 use super::super::{Options, RenderError, Screen, raster};
 use super::canvas::{Canvas, Style};
-use super::{INK, PRICE, Title, draw_footer, draw_x_axis, footer, length, side_color};
+use super::title::{Title, heads};
+use super::{HUES, INK, PRICE, draw_footer, draw_x_axis, footer, length};
 
 /// How much of white covers the cells between the low and the high of a column: what stands there still shows.
 const RANGE: f64 = 0.42;
@@ -35,7 +36,8 @@ pub(super) fn draw(heatmap: &Heatmap, options: &Options, screen: Screen) -> Resu
     let view = View::of(heatmap, options)?;
     let (low, high) = (view.low, view.high);
     let (width, height) = screen.size();
-    let title = Title::new(options, &heads(heatmap), &heatmap.origin, width);
+    let heads = heads(&heatmap.subject(), Some((heatmap.time.first_ms, heatmap.time.last_ms())));
+    let title = Title::new(options, &heads, &heatmap.origin, width);
     let footer = heatmap_footer(heatmap, view.visible, options, &title, (width, height));
     // Title, time axis and its labels, colours.
     let lines = height.saturating_sub(4 + footer.len().max(1)).max(1);
@@ -105,19 +107,6 @@ pub(super) fn draw(heatmap: &Heatmap, options: &Options, screen: Screen) -> Resu
     draw_color_scale(&mut canvas, &scale, 3 + lines, width, screen.color);
     draw_footer(&mut canvas, 4 + lines, &footer);
     Ok(canvas.into_text(screen.color))
-}
-
-fn heads(heatmap: &Heatmap) -> Vec<Vec<String>> {
-    let subject = heatmap.subject();
-    let short_subject = subject.replace("liquidation ", "");
-    let days = axis::days(heatmap.time.first_ms, heatmap.time.last_ms());
-    vec![
-        vec![subject.clone(), heatmap.range_label()],
-        vec![subject.clone(), format!("{days} UTC")],
-        vec![short_subject.clone(), days],
-        vec![subject],
-        vec![short_subject],
-    ]
 }
 
 /// What the price leaves in half a character.
@@ -258,7 +247,7 @@ impl PriceLabels {
         let ink = Style::foreground(INK);
         let tick = |canvas: &mut Canvas, line: usize, plain: char, pool: char| {
             let (character, style) = match pools.side_at(line) {
-                Some(side) => (pool, Style::foreground(side_color(side))),
+                Some(side) => (pool, Style::foreground(HUES.side(side))),
                 None => (plain, ink),
             };
             canvas.put(x, TOP + line, character, style);
@@ -352,7 +341,7 @@ impl Pools {
 
     fn draw(&self, canvas: &mut Canvas, x: usize, current: Option<usize>) {
         for label in self.labels.iter().filter(|label| current != Some(label.0)) {
-            canvas.text(x, 1 + label.0, &Self::text(label, &self.labels), Style::foreground(side_color(label.1)));
+            canvas.text(x, 1 + label.0, &Self::text(label, &self.labels), Style::foreground(HUES.side(label.1)));
         }
     }
 }
@@ -397,14 +386,11 @@ fn heatmap_footer(
     let counts = format!("{} of {} cells", axis::count(visible.hidden), axis::count(visible.cells));
     let limit = axis::usd(visible.threshold_usd);
     let scale = format!("scale: {}", options.scale.name());
-    let threshold = options.threshold;
+    let threshold = axis::given(options.threshold);
     let long = format!("max cell {}", axis::usd(visible.max_usd));
     let whole = format!("threshold {threshold} × mean: {counts} below {limit} hidden");
     let middle = format!("threshold {threshold}: {counts} hidden");
-    let mut ignored = Vec::new();
-    if heatmap.ignored_rows > 0 {
-        ignored.push(format!("{} rows with nulls ignored", axis::count(heatmap.ignored_rows)));
-    }
+    let ignored: Vec<String> = ignored_label(heatmap.ignored_rows).into_iter().collect();
     let candidates = [
         [vec![long, whole.clone(), scale.clone()], ignored.clone()].concat(),
         [vec![max.clone(), whole, scale.clone()], ignored.clone()].concat(),
@@ -424,19 +410,9 @@ fn heatmap_footer(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Candle, PriceAxis, Scale, TimeAxis};
+    use super::super::super::samples::{self, heatmap};
+    use super::super::super::{Candle, PriceAxis, Scale};
     use super::*;
-
-    fn heatmap(columns: usize, rows: usize) -> Heatmap {
-        Heatmap {
-            time: TimeAxis { first_ms: 0, step_ms: 3_600_000, count: columns },
-            price: PriceAxis { low: 100.0, step: 1.0, count: rows },
-            cells: vec![0.0; columns * rows],
-            is_present: vec![true; columns],
-            current: vec![None; columns],
-            ..Heatmap::default()
-        }
-    }
 
     fn each(columns: usize) -> Vec<Range<usize>> {
         raster::spans(0.0, 1.0, columns, 0.0, columns as f64, columns)
@@ -446,7 +422,7 @@ mod tests {
         let mut heatmap = heatmap(3, 40);
         heatmap.cells.fill(1.0e6);
         heatmap.current = vec![Some(120.0); 3];
-        let pool = |side, low: f64, usd| Pool { side, low, high: low + 2.0, price: low + 1.0, usd, distance: None };
+        let pool = |side, low: f64, usd| samples::pool(side, low, low + 2.0, usd);
         heatmap.pools = vec![
             pool(PoolSide::Short, 130.0, 9.0e6),
             pool(PoolSide::Long, 105.0, 7.0e6),

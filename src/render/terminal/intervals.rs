@@ -11,16 +11,15 @@
 //! A value whose interval reaches zero may be nothing at all: it is drawn in grey.
 
 use super::super::color::Rgb;
-use super::super::frame::{Chart, Panel, Point, SeriesMark};
+use super::super::frame::{Chart, Panel, Point};
 use super::super::{Options, RenderError, Screen};
 use super::canvas::{Canvas, Style};
 use super::chart::{chart_footer, number_labels};
-use super::{FAINT, INK, Title, draw_footer, length, shortened, tone_color};
+use super::title::{Title, heads};
+use super::{FAINT, HUES, INK, draw_footer, length, shortened};
 
 /// Panels whose ranges differ by no more share one axis.
 const ALIKE: f64 = 8.0;
-/// Values beyond this have no place on an axis.
-const LARGEST: f64 = 1e300;
 
 /// Draws values with intervals; see [`super::draw`].
 pub(super) fn draw(chart: &Chart, options: &Options, screen: Screen) -> Result<String, RenderError> {
@@ -36,9 +35,7 @@ pub(super) fn draw(chart: &Chart, options: &Options, screen: Screen) -> Result<S
     let is_shared = has_one_unit && most <= least * ALIKE;
     let whole = ranges.iter().fold((0.0f64, 0.0f64), |whole, range| (whole.0.min(range.0), whole.1.max(range.1)));
 
-    let subject = chart.subject.clone();
-    let title =
-        Title::new(options, &[vec![subject.clone()], vec![subject.replace("liquidation ", "")]], &chart.origin, width);
+    let title = Title::new(options, &heads(&chart.subject, None), &chart.origin, width);
     // Title, footer, and the axis if it is shared.
     let reserved = 2 + chart_footer(chart, &[], &title, size).len().max(1) + if is_shared { 2 } else { 0 };
     let mut room = (height + 1).saturating_sub(reserved);
@@ -86,22 +83,16 @@ pub(super) fn draw(chart: &Chart, options: &Options, screen: Screen) -> Result<S
 }
 
 /// The points that have a place, with the colour of their series.
-fn points(panel: &Panel) -> impl Iterator<Item = (&Point, Rgb, SeriesMark)> {
-    panel.series.iter().flat_map(|series| {
-        let drawn = series.points.iter().filter(|point| point.x.abs() <= LARGEST && point.y >= 0.0);
-        drawn.map(|point| (point, tone_color(series.tone, 0), series.mark))
+fn points(panel: &Panel) -> impl Iterator<Item = (&Point, Rgb)> {
+    panel.series.iter().zip(HUES.series(panel)).flat_map(|(series, color)| {
+        series.points.iter().filter(|point| point.is_drawn_as_value()).map(move |point| (point, color))
     })
-}
-
-fn interval(point: &Point) -> Option<(f64, f64)> {
-    let (low, high) = point.interval.filter(|(low, high)| low.abs() <= LARGEST && high.abs() <= LARGEST)?;
-    Some((low.min(high), low.max(high)))
 }
 
 /// From the least to the largest value, zero included, with a margin.
 fn range(panel: &Panel) -> (f64, f64) {
-    let values = points(panel).flat_map(|(point, ..)| {
-        let (low, high) = interval(point).unwrap_or((point.x, point.x));
+    let values = points(panel).flat_map(|(point, _)| {
+        let (low, high) = point.drawn_interval().unwrap_or((point.x, point.x));
         [point.x, low, high]
     });
     let (low, high) = values.fold((0.0f64, 0.0f64), |(low, high), value| (low.min(value), high.max(value)));
@@ -128,7 +119,7 @@ impl Layout {
         let start = labels.min(width * 2 / 5) + 2;
         let numbers = |has_intervals: bool| {
             longest(&mut shown.iter().flat_map(|(panel, ..)| {
-                points(panel).map(move |(point, ..)| length(&number(panel, point, has_intervals)))
+                points(panel).map(move |(point, _)| length(&number(panel, point, has_intervals)))
             }))
         };
         // An axis of a few characters says less than the numbers of its intervals.
@@ -150,9 +141,9 @@ impl Layout {
             canvas.text(0, top + line, &shortened(label, self.start - 2), ink);
             canvas.put(zero, top + line, '│', Style::foreground(FAINT));
         }
-        for (point, color, _) in points(panel).filter(|(point, ..)| point.y < lines as f64) {
+        for (point, color) in points(panel).filter(|(point, _)| point.y < lines as f64) {
             let y = top + point.y as usize;
-            let interval = interval(point);
+            let interval = point.drawn_interval();
             let is_nothing = interval.is_some_and(|(low, high)| low <= 0.0 && high >= 0.0);
             let style = Style::foreground(if is_nothing { INK } else { color });
             if let Some((low, high)) = interval {
@@ -184,7 +175,7 @@ impl Layout {
 /// `0.084 [0.051, 0.117]`.
 fn number(panel: &Panel, point: &Point, with_interval: bool) -> String {
     let value = panel.unit.text(point.x);
-    match interval(point).filter(|_| with_interval) {
+    match point.drawn_interval().filter(|_| with_interval) {
         Some((low, high)) => format!("{value} [{}, {}]", panel.unit.text(low), panel.unit.text(high)),
         None => value,
     }
@@ -192,19 +183,21 @@ fn number(panel: &Panel, point: &Point, with_interval: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{ChartX, ColorDepth, Series, Tone};
+    use super::super::super::{ChartX, ColorDepth, SeriesMark, Tone, samples};
     use super::*;
 
     fn panel(title: &str, values: &[(f64, Option<(f64, f64)>)]) -> Panel {
-        let points = values.iter().enumerate().map(|(line, &(x, interval))| Point { x, y: line as f64, interval });
-        let series =
-            Series { name: String::new(), mark: SeriesMark::Interval, tone: Tone::Kind(0), points: points.collect() };
+        let points: Vec<(f64, f64)> = values.iter().enumerate().map(|(line, value)| (value.0, line as f64)).collect();
+        let mut series = samples::series("", SeriesMark::Interval, Tone::Kind(0), &points);
+        for (point, value) in series.points.iter_mut().zip(values) {
+            point.interval = value.1;
+        }
         let labels = (0..values.len()).map(|line| format!("over null {line}")).collect();
-        Panel { title: title.to_owned(), series: vec![series], labels, ..Panel::default() }
+        Panel { labels, ..samples::panel(title, vec![series]) }
     }
 
     fn chart(panels: Vec<Panel>) -> Chart {
-        Chart { subject: "scores".to_owned(), x: ChartX::Value, panels, ..Chart::default() }
+        Chart { subject: "scores".to_owned(), ..samples::chart(ChartX::Value, panels) }
     }
 
     #[test]

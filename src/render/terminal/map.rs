@@ -5,10 +5,11 @@
 
 use super::super::axis;
 use super::super::color::{ColorDepth, Rgb};
-use super::super::frame::{LayeredBy, Map, MapRow, PoolSide};
+use super::super::frame::{LayeredBy, Map, MapRow, NOT_STATED, PoolSide, ignored_label};
 use super::super::{Options, RenderError, Screen, view};
 use super::canvas::{Canvas, Style};
-use super::{INK, KINDS, LONG, PRICE, SHORT, Title, blocks, draw_footer, footer, heat, length, side_color};
+use super::title::{Title, heads};
+use super::{HUES, INK, PRICE, blocks, draw_footer, footer, length};
 
 /// The cumulative curves: the colours of their sides, brighter, so that they show on the bars.
 const LONG_CURVE: Rgb = Rgb(255, 150, 150);
@@ -67,7 +68,8 @@ pub(super) fn draw(map: &Map, options: &Options, screen: Screen) -> Result<Strin
     let size = screen.size();
     let (width, height) = size;
     let rows = view::rows_of_map(map, options)?;
-    let title = Title::new(options, &heads(map), &map.origin, width);
+    let heads = heads(&map.subject(), map.at_ms.map(|at| (at, at)));
+    let title = Title::new(options, &heads, &map.origin, width);
     // Title, heading, the line of the current price and the one it may part, footer.
     let (mut lines, mut step) = map_lines(map, &rows, height.saturating_sub(5));
     let mut footer = map_footer(map, &rows, step, &title, size);
@@ -77,7 +79,7 @@ pub(super) fn draw(map: &Map, options: &Options, screen: Screen) -> Result<Strin
     }
     let split = map.current.map(|_| lines.iter().filter(|line| line.is_above).count());
 
-    let decimals = step_decimals(step);
+    let decimals = axis::step_decimals(step);
     let label = |price: f64| axis::decimal(price, decimals);
     let current = map.current.map(|price| axis::decimal(price, decimals.max(axis::price_decimals(price))));
     let labels = lines.iter().filter_map(|line| line.low).map(|low| length(&label(low)));
@@ -103,7 +105,7 @@ pub(super) fn draw(map: &Map, options: &Options, screen: Screen) -> Result<Strin
             canvas.text_before(price_width, y, &label(low), ink);
         }
         match pool_at(map, line, step) {
-            Some(side) => canvas.put(price_width + 1, y, '┃', Style::foreground(side_color(side))),
+            Some(side) => canvas.put(price_width + 1, y, '┃', Style::foreground(HUES.side(side))),
             None => canvas.put(price_width + 1, y, '│', ink),
         }
         let under = draw_bar(&mut canvas, (bar_start, y), &parts(line, &fills, max_usd, bar_width), screen.color);
@@ -131,38 +133,24 @@ pub(super) fn draw(map: &Map, options: &Options, screen: Screen) -> Result<Strin
     Ok(text.lines().take(y + footer.len()).flat_map(|line| [line, "\n"]).collect())
 }
 
-fn heads(map: &Map) -> Vec<Vec<String>> {
-    let subject = map.subject();
-    let short_subject = subject.replace("liquidation ", "");
-    let at = map.at_ms.map(|ms| format!("{} UTC", axis::instant(ms)));
-    vec![
-        [subject.clone()].into_iter().chain(at.clone()).collect(),
-        [short_subject.clone()].into_iter().chain(at).collect(),
-        vec![subject],
-        vec![short_subject],
-    ]
-}
-
 /// The sides, or the layers.
 fn fills(map: &Map) -> Vec<Fill> {
     // From the lightest to the heaviest.
     const CHARACTERS: [char; 8] = ['.', ':', '-', '+', '=', '*', '%', '#'];
-    let count = map.layers.len();
-    if map.layered_by == LayeredBy::Nothing || count == 0 {
+    if map.layered_by == LayeredBy::Nothing || map.layers.is_empty() {
         let side = |name: &str, color, character| Fill { name: name.to_owned(), color, character };
-        return vec![side("short above", SHORT, '#'), side("long below", LONG, '=')];
+        return vec![side("short above", HUES.short, '#'), side("long below", HUES.long, '=')];
     }
-    let layers = map.layers.iter().enumerate();
+    let count = map.layers.iter().filter(|layer| layer.name != NOT_STATED).count();
+    let character = |index: usize| {
+        let last = CHARACTERS.len() - 1;
+        let position = if count > CHARACTERS.len() { index % (last + 1) } else { index * last / (count - 1).max(1) };
+        CHARACTERS.get(position).copied().unwrap_or('#')
+    };
+    let layers = map.layers.iter().zip(HUES.layers(map)).enumerate();
     layers
-        .map(|(index, layer)| {
-            let color = match map.layered_by {
-                LayeredBy::Leverage => heat(index, count),
-                _ => KINDS.iter().cycle().nth(index % KINDS.len()).copied().unwrap_or(INK),
-            };
-            let last = CHARACTERS.len() - 1;
-            let position =
-                if count > CHARACTERS.len() { index % (last + 1) } else { index * last / (count - 1).max(1) };
-            let character = CHARACTERS.get(position).copied().unwrap_or('#');
+        .map(|(index, (layer, color))| {
+            let character = if layer.name == NOT_STATED { '?' } else { character(index) };
             Fill { name: layer.name.clone(), color, character }
         })
         .collect()
@@ -221,14 +209,6 @@ fn pool_at(map: &Map, line: &MapLine, step: f64) -> Option<PoolSide> {
         (pool.low..pool.high).contains(&middle) || (low..high).contains(&pool.price)
     });
     pool.map(|pool| pool.side)
-}
-
-fn step_decimals(step: f64) -> usize {
-    let is_written = |decimals: &usize| {
-        let scaled = step * 10f64.powi(*decimals as i32);
-        scaled >= 0.5 && (scaled - scaled.round()).abs() < 1e-6 * scaled
-    };
-    (0..=12).find(is_written).unwrap_or(12)
 }
 
 fn draw_current_price(
@@ -388,19 +368,16 @@ fn map_footer(map: &Map, rows: &[usize], step: f64, title: &Title, size: (usize,
         format!("longs {}", axis::usd(sum(|row| row.long_usd))),
         format!("shorts {}", axis::usd(sum(|row| row.short_usd))),
     ];
-    let line = format!("a line sums {} of price", axis::decimal(step, step_decimals(step)));
+    let line = format!("a line sums {} of price", axis::step(step));
     let with_line = [sides.as_slice(), &[line]].concat();
-    let mut most = with_line.clone();
-    if map.ignored_rows > 0 {
-        most.push(format!("{} rows with nulls ignored", axis::count(map.ignored_rows)));
-    }
+    let most = with_line.iter().cloned().chain(ignored_label(map.ignored_rows)).collect();
     let more: Vec<String> = map.origin.coverage.iter().cloned().collect();
     footer(&[most, with_line, sides], &more, title, size)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Layer;
+    use super::super::super::samples;
     use super::*;
 
     fn map() -> Map {
@@ -414,12 +391,11 @@ mod tests {
                 cumulative_short_usd: (k >= 50).then_some(f64::from(k) - 49.0),
             })
             .collect();
-        Map { rows, current: Some(95_000.0), ..Map::default() }
+        Map { current: Some(95_000.0), ..samples::map(rows) }
     }
 
     fn layered(layered_by: LayeredBy) -> Map {
-        let layer = |name: &str, usd: f64| Layer { name: name.to_owned(), usd: vec![usd; 97] };
-        Map { layers: vec![layer("5x", 0.25), layer("20x", 0.25), layer("100x", 0.5)], layered_by, ..map() }
+        samples::layered(map(), layered_by, &[("5x", 0.25), ("20x", 0.25), ("100x", 0.5)])
     }
 
     #[test]
@@ -455,6 +431,16 @@ mod tests {
         let picture = draw(&layered(LayeredBy::Exchange), &Options::default(), screen).unwrap();
         assert!(picture.contains(". 5x  + 20x  # 100x  │ cumulative"), "{picture}");
         assert!(picture.contains("............+++++++++++++"), "{picture}");
+    }
+
+    #[test]
+    fn what_is_not_stated_has_a_mark_of_its_own() {
+        let mut map = layered(LayeredBy::Leverage);
+        map.layers[2].name = NOT_STATED.to_owned();
+        let screen = Screen { width: 80, height: 24, color: ColorDepth::None };
+        let picture = draw(&map, &Options::default(), screen).unwrap();
+        assert!(picture.contains(". 5x  # 20x  ? not stated  │ cumulative"), "{picture}");
+        assert!(picture.contains("............#############??????????"), "{picture}");
     }
 
     #[test]
