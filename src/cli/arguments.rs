@@ -202,9 +202,9 @@ pub(crate) struct Ingest {
     /// Files as downloaded, also .zip, .gz and .lz4; patterns in quotes
     pub(crate) files: Vec<PathBuf>,
 
-    /// Folder of the data root to write to
+    /// Data root to write to: a folder, or s3://bucket/folder
     #[arg(long, value_name = "ROOT")]
-    pub(crate) to: Option<PathBuf>,
+    pub(crate) to: Option<String>,
 
     /// Symbol of files that do not name it
     #[arg(long, value_name = "SYMBOL")]
@@ -213,6 +213,26 @@ pub(crate) struct Ingest {
     /// Base units per contract (USD of inverse contracts), where it is not known
     #[arg(long, value_name = "SIZE", value_parser = positive)]
     pub(crate) contract_size: Option<f64>,
+
+    /// Exchange whose market is meant, of vendors' files that do not name it
+    #[arg(long, value_name = "EXCHANGE")]
+    pub(crate) venue: Option<String>,
+
+    /// Price of the market at the instant of a vendor's map that does not hold it
+    #[arg(long, value_name = "PRICE", value_parser = positive)]
+    pub(crate) price: Option<f64>,
+
+    /// Column of one's own files (exchange 'table') that holds what we call NAME; repeatable
+    #[arg(long = "column", value_name = "NAME=THEIRS", value_parser = setting)]
+    pub(crate) columns: Vec<(String, String)>,
+
+    /// Value of a column that one's own files do not have; repeatable
+    #[arg(long = "value", value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) values: Vec<(String, String)>,
+
+    /// Take rows that look like a mistake of units: prices that jump, open interest of both sides
+    #[arg(long)]
+    pub(crate) trust: bool,
 
     /// What happens to rows that cannot be used
     #[arg(long, value_enum, default_value_t = OnBadRows::Error)]
@@ -432,7 +452,7 @@ mod tests {
     #[test]
     fn usage_errors_exit_with_2() {
         for faulty in [
-            &["--format", "coinglass"][..],
+            &["--format", "xml"][..],
             &["--set", "novalue"],
             &["--memory-limit", "lots"],
             &["--partitions", "0"],

@@ -1,8 +1,7 @@
 //! `liqsql ingest`: exchanges' own files into a data root, with a bar while it runs and a table of what became of the rows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -14,9 +13,12 @@ use super::arguments::{Ingest, OnBadRows};
 use super::error::Failure;
 use super::note;
 use super::output::{Format, PrintError, Printer};
-use crate::ingest::job::{Folder, Job, Summary};
-use crate::ingest::readers;
+use super::storage::{BucketRoot, home_expanded};
+use crate::ingest::job::{Folder, Job, Progress, Summary};
 use crate::ingest::reading::{BadRows, Reader, Settings};
+use crate::ingest::spool::{KeySummary, Place};
+use crate::ingest::trigger::USUAL_RATE;
+use crate::ingest::{files_like, find_reader, readers};
 
 /// How often the bar moves.
 const MOVES: Duration = Duration::from_millis(200);
@@ -32,8 +34,8 @@ pub(crate) enum Request {
         reader: &'static Reader,
         /// Which.
         files: Vec<PathBuf>,
-        /// Where to.
-        folder: Folder,
+        /// Where to: a folder, or the URL of one in a bucket.
+        root: String,
         /// What the user says beside them.
         settings: Settings,
         /// What happens to rows that cannot be used.
@@ -55,27 +57,26 @@ impl Request {
         let (Some(exchange), Some(kind)) = (&arguments.exchange, &arguments.kind) else {
             return Err("say whose files and of which kind; --list shows what can be read".to_owned());
         };
-        let of_exchange: Vec<&Reader> = readers().filter(|reader| reader.exchange == exchange).collect();
-        if of_exchange.is_empty() {
-            let mut known: Vec<&str> = readers().map(|reader| reader.exchange).collect();
-            known.dedup();
-            return Err(format!("the exchange must be one of {}, was '{exchange}'", known.join(", ")));
-        }
-        let Some(reader) = of_exchange.iter().find(|reader| reader.kind.eq_ignore_ascii_case(kind)) else {
-            let known: Vec<&str> = of_exchange.iter().map(|reader| reader.kind).collect();
-            return Err(format!("of {exchange} the kind must be one of {}, was '{kind}'", known.join(", ")));
-        };
-        let reader = readers().find(|known| std::ptr::eq(*known, *reader)).ok_or("no such reader")?;
+        let reader = find_reader(exchange, kind).map_err(|error| error.to_string())?;
         let Some(root) = &arguments.to else { return Err("say the data root to write to with --to".to_owned()) };
-        if root.to_string_lossy().contains("://") {
-            return Err(format!("--to must be a folder, was '{}': copy it to the bucket afterwards", root.display()));
+        if root.contains("://") && !root.starts_with("s3://") {
+            return Err(format!("--to must be a folder or s3://bucket/folder, was '{root}'"));
         }
         let files = expanded(&arguments.files)?;
         Ok(Self::Read {
             reader,
             files,
-            folder: Folder { root: root.clone() },
-            settings: Settings { symbol: arguments.symbol.clone(), contract_size: arguments.contract_size },
+            root: root.clone(),
+            settings: Settings {
+                symbol: arguments.symbol.clone(),
+                contract_size: arguments.contract_size,
+                exchange: arguments.venue.clone(),
+                price: arguments.price,
+                trust: arguments.trust,
+                columns: arguments.columns.clone(),
+                values: arguments.values.clone(),
+                ..Settings::default()
+            },
             bad_rows: match arguments.on_bad_rows {
                 OnBadRows::Error => BadRows::Error,
                 OnBadRows::Skip => BadRows::Skip,
@@ -89,25 +90,25 @@ impl Request {
     /// # Errors
     /// A file cannot be read, a row cannot be used, or the root cannot be written.
     pub(crate) async fn run(self, quiet: bool) -> Result<(), Failure> {
-        let (reader, files, folder, settings, bad_rows, dry_run) = match self {
+        let (reader, files, root, settings, bad_rows, dry_run) = match self {
             Self::List => return print(&list()?),
-            Self::Read { reader, files, folder, settings, bad_rows, dry_run } => {
-                (reader, files, folder, settings, bad_rows, dry_run)
+            Self::Read { reader, files, root, settings, bad_rows, dry_run } => {
+                (reader, files, root, settings, bad_rows, dry_run)
             }
         };
         let total = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum();
-        let bytes_read: Arc<AtomicU64> = Arc::default();
-        let scratch = folder.scratch();
+        let (place, scratch) = opened(&root)?;
         let _cleaned = Cleaned(scratch.clone());
         let bar = if quiet { ProgressBar::hidden() } else { bar(total) };
-        let counted = Arc::clone(&bytes_read);
+        let progress = Arc::new(Progress::default());
+        let seen = Arc::clone(&progress);
         let mut work = tokio::task::spawn_blocking(move || {
-            Job { reader, files: &files, settings, bad_rows, dry_run, scratch, bytes_read: counted }.run(&folder)
+            Job { reader, files: &files, settings, bad_rows, dry_run, scratch, progress }.run(place.as_ref())
         });
         let done = loop {
             tokio::select! {
                 done = &mut work => break done,
-                () = tokio::time::sleep(MOVES) => bar.set_position(bytes_read.load(Ordering::Relaxed)),
+                () = tokio::time::sleep(MOVES) => bar.set_position(seen.bytes()),
             }
         };
         bar.finish_and_clear();
@@ -120,12 +121,36 @@ impl Request {
             if let Some(first) = &summary.first_bad {
                 note(&format!("{} bad rows were left out, the first: {first}", summary.bad_rows));
             }
+            if let Some(rates) = rates(&summary) {
+                note(&rates);
+            }
             if dry_run {
                 note("nothing was written");
             }
         }
         Ok(())
     }
+}
+
+/// With which maintenance margin rates trigger prices were worked out.
+fn rates(summary: &Summary) -> Option<String> {
+    let sum = |of: fn(&KeySummary) -> u64| summary.keys.values().map(of).sum::<u64>();
+    let (of_tiers, usual) = (sum(|key| key.rates_of_tiers), sum(|key| key.usual_rates));
+    (of_tiers + usual > 0).then(|| {
+        format!("trigger prices: {of_tiers} with rates of leverage_tiers, {usual} with {USUAL_RATE} as none were known")
+    })
+}
+
+/// The root, and a folder of this machine for what is under way.
+fn opened(root: &str) -> Result<(Box<dyn Place + Send>, PathBuf), Failure> {
+    if root.contains("://") {
+        let bucket = BucketRoot::open(root, tokio::runtime::Handle::current())?;
+        let scratch = std::env::temp_dir().join(format!("liqsql-ingest-{}", std::process::id()));
+        return Ok((Box::new(bucket), scratch));
+    }
+    let folder = Folder { root: PathBuf::from(home_expanded(root).as_ref()) };
+    let scratch = folder.scratch();
+    Ok((Box::new(folder), scratch))
 }
 
 /// Removes the folder of what is under way, also where Ctrl-C ends the work.
@@ -145,24 +170,10 @@ fn bar(total: u64) -> ProgressBar {
 
 /// The files that paths and patterns name.
 fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let mut files = Vec::new();
-    for path in paths {
-        let text = path.to_string_lossy();
-        if path.exists() || !text.contains(['*', '?', '[']) {
-            files.push(path.clone());
-            continue;
-        }
-        let found = glob::glob(&text).map_err(|error| format!("'{text}' is no pattern: {error}"))?;
-        let before = files.len();
-        files.extend(found.filter_map(Result::ok).filter(|path| path.is_file()));
-        if files.len() == before {
-            return Err(format!("no file is like '{text}'"));
-        }
-    }
-    match files.iter().find(|file| !Path::is_file(file)) {
-        Some(missing) => Err(format!("'{}' is no file", missing.display())),
-        None if files.is_empty() => Err("say which files".to_owned()),
-        None => Ok(files),
+    let files = paths.iter().map(|path| files_like(path)).collect::<Result<Vec<_>, _>>();
+    match files.map_err(|error| error.to_string())?.concat() {
+        files if files.is_empty() => Err("say which files".to_owned()),
+        files => Ok(files),
     }
 }
 

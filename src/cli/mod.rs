@@ -156,7 +156,12 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
                 Ok(format) => format,
                 Err(message) => return Ok(Ended::Misused(message)),
             };
-            interruptible(&runtime, async move { run_sources(&settings, &sources, &options, format).await })
+            interruptible(&runtime, async move {
+                match format {
+                    Format::Coinglass => export(&settings, &sources, &options).await,
+                    format => run_sources(&settings, &sources, &options, format).await,
+                }
+            })
         }
     };
     // A worker that is still busy must not keep the program from ending.
@@ -225,6 +230,45 @@ fn in_script(variables: BTreeMap<String, String>, options: &Options) -> Manner {
     Manner { how_to_set: HOW_TO_SET, variables, quiet: options.quiet, is_prompt: false }
 }
 
+/// All results of the scripts, for whoever makes one thing of them.
+enum Collected {
+    Results(Box<Shell>, Vec<crate::render::Rows>),
+    Misused(String),
+}
+
+async fn collected(settings: &Settings, sources: &[Source], options: &Options) -> Result<Collected, Failure> {
+    let texts = read_sources(sources)?;
+    let session = Arc::new(Session::open(settings).await?);
+    let scripts = cut(&session, &texts)?;
+    let variables: BTreeMap<String, String> = options.settings.iter().cloned().collect();
+    if let Some(message) = undeclared(sources, &scripts, &variables) {
+        return Ok(Collected::Misused(message));
+    }
+    let mut shell = Shell::new(session, Printer::to_standard_output(Format::Table), in_script(variables, options));
+    let mut results = Vec::new();
+    for script in &scripts {
+        results.extend(shell.collect(script).await?);
+    }
+    Ok(Collected::Results(Box::new(shell), results))
+}
+
+/// Writes the last heatmap or map as a vendor's API answers one.
+async fn export(settings: &Settings, sources: &[Source], options: &Options) -> Result<Ended, Failure> {
+    let (mut shell, results) = match collected(settings, sources, options).await? {
+        Collected::Results(shell, results) => (shell, results),
+        Collected::Misused(message) => return Ok(Ended::Misused(message)),
+    };
+    let answer = crate::render::to_coinglass(&results).map_err(|error| Failure::new(error.to_string()))?;
+    if let Some(path) = &options.output {
+        render::write(path, answer.as_bytes())?;
+        return Ok(Ended::Well);
+    }
+    match shell.say(&answer) {
+        Ok(()) | Err(PrintError::ReaderLeft) => Ok(Ended::Well),
+        Err(PrintError::Failed(failure)) => Err(failure),
+    }
+}
+
 async fn draw(
     settings: &Settings,
     sources: &[Source],
@@ -232,18 +276,10 @@ async fn draw(
     drawing: &Drawing,
     target: Option<render::Target>,
 ) -> Result<Ended, Failure> {
-    let texts = read_sources(sources)?;
-    let session = Arc::new(Session::open(settings).await?);
-    let scripts = cut(&session, &texts)?;
-    let variables: BTreeMap<String, String> = options.settings.iter().cloned().collect();
-    if let Some(message) = undeclared(sources, &scripts, &variables) {
-        return Ok(Ended::Misused(message));
-    }
-    let mut shell = Shell::new(session, Printer::to_standard_output(Format::Table), in_script(variables, options));
-    let mut results = Vec::new();
-    for script in &scripts {
-        results.extend(shell.collect(script).await?);
-    }
+    let (mut shell, results) = match collected(settings, sources, options).await? {
+        Collected::Results(shell, results) => (shell, results),
+        Collected::Misused(message) => return Ok(Ended::Misused(message)),
+    };
     let is_page = target.as_ref().is_some_and(render::Target::is_page);
     let pictures = crate::render::Frame::count(&results);
     if pictures > 1 && !is_page && !options.quiet {

@@ -37,6 +37,10 @@ use super::script::{is_secret_key, mask};
 /// Rows that decide the widths of a table's columns. Later rows that are wider stick out.
 const MEASURED_ROWS: usize = 1_000;
 
+/// Why a result alone is not written so.
+pub(crate) const WHOLE_SCRIPT: &str =
+    "coinglass is made of all results of a script: use --format coinglass with -c or -f";
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -56,6 +60,8 @@ pub(crate) enum Format {
     Markdown,
     /// A Parquet file
     Parquet,
+    /// One heatmap or map, with candles of another statement, as CoinGlass's API answers
+    Coinglass,
 }
 
 impl Format {
@@ -65,7 +71,7 @@ impl Format {
         if extension == "txt" {
             return Some(Self::Table);
         }
-        Self::from_str(&extension, true).ok()
+        Self::from_str(&extension, true).ok().filter(|format| *format != Self::Coinglass)
     }
 
     /// The word for it on the command line.
@@ -78,12 +84,13 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Markdown => "markdown",
             Self::Parquet => "parquet",
+            Self::Coinglass => "coinglass",
         }
     }
 
     /// Whether a file in this format is spoilt by a second result after the first.
     fn holds_one_result(self) -> bool {
-        matches!(self, Self::Csv | Self::Tsv | Self::Json | Self::Parquet)
+        matches!(self, Self::Csv | Self::Tsv | Self::Json | Self::Parquet | Self::Coinglass)
     }
 }
 
@@ -635,6 +642,8 @@ impl<'a> Writer<'a> {
                     WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
                 Self::Parquet(Box::new(ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties))?))
             }
+            // It is made of all results of a script, before any is printed.
+            Format::Coinglass => return Err(PrintError::Failed(Failure::new(WHOLE_SCRIPT))),
         })
     }
 

@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 
 use super::arguments::{Drawing, Plot};
 use super::error::Failure;
-use super::output::{Format, Layout, PrintError, Printer};
+use super::output::{Format, Layout, PrintError, Printer, WHOLE_SCRIPT};
 use super::pager::Screen;
 use super::script::{Command, Item, Script, Unparsed, is_secret_key};
 use super::session::{Done, Session};
@@ -469,6 +469,7 @@ impl Shell {
             Ok(Format::Parquet) => {
                 return Err(failed("parquet is not for a terminal: use \\o FILE, or COPY (…) TO 'file.parquet'"));
             }
+            Ok(Format::Coinglass) => return Err(failed(WHOLE_SCRIPT)),
             Ok(format) => format,
             Err(_) => return Err(failed(format!("format must be one of {}, was '{argument}'", formats()))),
         };

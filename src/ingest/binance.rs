@@ -6,22 +6,20 @@
 //! their quantities become base units at the row's price.
 //!
 //! The side of a forced order is the order's: SELL closes a long. Its price is the limit price, near the bankruptcy price;
-//! the trigger is worked out with the maintenance margin rate of the first bracket (0.4 %).
+//! the trigger is worked out from it (see [`super::trigger`]).
 
 use serde_json::Value as Json;
 
 use super::delimited::{Delimited, Field, Record};
-use super::documents::{each_value, member, number, optional_number, text, time};
-use super::reading::{BadRow, Out, Reader, Row, Settings, Value, day_in, hash_of};
+use super::documents::{each_value, list, member, number, optional_number, text, time};
+use super::plausible::Steps;
+use super::reading::{BadRow, Entry, Out, Reader, Row, Settings, Value, check_named, day_of, identity_of};
 use super::source::Source;
-use super::symbols::{canonical, is_inverse};
+use super::symbols::{canonical, contract_usd, is_inverse};
 use crate::error::{Error, Result};
 use crate::market::tables::{CANDLES, FUNDING, LEVERAGE_TIERS, LIQUIDATIONS, OPEN_INTEREST, TRADES};
 
 const EXCHANGE: &str = "binance";
-
-/// Of the first bracket of the large coins.
-const MAINTENANCE_MARGIN_RATE: f64 = 0.004;
 
 /// What is read.
 pub static READERS: &[Reader] = &[
@@ -83,14 +81,9 @@ fn symbol_of(source: &Source<'_>, settings: &Settings) -> Result<String> {
     }
 }
 
-/// USD per contract of COIN-M.
-fn contract_usd(symbol: &str, settings: &Settings) -> f64 {
-    settings.contract_size.unwrap_or(if symbol.starts_with("BTC") { 100.0 } else { 10.0 })
-}
-
-/// A quantity in base units.
-fn base(quantity: f64, price: f64, name: &str, settings: &Settings) -> f64 {
-    if is_inverse(name) { quantity * contract_usd(name, settings) / price } else { quantity }
+/// A quantity of COIN-M contracts in USD.
+fn usd(quantity: f64, name: &str, settings: &Settings) -> f64 {
+    quantity * settings.contract_size.unwrap_or_else(|| contract_usd(name))
 }
 
 const KLINES: [&str; 12] = [
@@ -116,6 +109,7 @@ fn klines(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Re
         true => ("quote_volume", "taker_buy_quote_volume"),
         false => ("volume", "taker_buy_volume"),
     };
+    let (path, mut steps) = (source.name.clone(), Steps::named(&source.file));
     let file = Delimited::open(source, &KLINES)?;
     let ts = file.column("open_time")?;
     let prices = [file.column("open")?, file.column("high")?, file.column("low")?, file.column("close")?];
@@ -128,8 +122,13 @@ fn klines(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Re
             let [open, high, low, close] = [open?, high?, low?, close?].map(Value::Number);
             Ok((record.instant(ts)?, [open, high, low, close, volume, taker]))
         };
-        push(record, out, &symbol, row(), None)
-    })
+        let row = row();
+        if let Ok((ts, _)) = &row {
+            steps.see(*ts);
+        }
+        push(record, out, &symbol, row, None)
+    })?;
+    steps.check(&path, out.guard())
 }
 
 /// Pushes what could be read of a record.
@@ -165,24 +164,24 @@ fn metrics(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> R
     let named = symbol_of(source, settings).ok();
     let file = Delimited::open(source, &METRICS)?;
     let (ts, name) = (file.column("create_time")?, file.column("symbol")?);
-    let amount = file.column("sum_open_interest")?;
+    let (amount, value) = (file.column("sum_open_interest")?, file.optional("sum_open_interest_value"));
     file.each(out, |record, out| {
-        let symbol = match record.text(name) {
-            Ok(symbol) => symbol,
-            Err(bad) => return Ok(Err(bad)),
+        let read = || -> Result<(i64, &str, f64, Option<f64>), BadRow> {
+            let symbol = record.text(name)?;
+            check_named(named.as_deref(), "symbol", symbol)?;
+            if is_inverse(symbol) {
+                return Err(BadRow::new("symbol", "of a USDⓈ-M market: COIN-M open interest is in contracts", symbol));
+            }
+            Ok((record.instant(ts)?, symbol, record.number(amount)?, record.optional_number(value)?))
         };
-        if let Some(named) = &named
-            && canonical(named) != canonical(symbol)
-        {
-            return Ok(Err(BadRow::new("symbol", &format!("{named}, for which the file is named"), symbol)));
+        match read() {
+            Ok((ts, symbol, amount, value)) => {
+                let (symbol, values) = (canonical(symbol), [Value::Number(amount)]);
+                let row = Row { exchange: EXCHANGE, symbol: &symbol, ts, identity: None, values: &values };
+                out.push_with_value(record.line, &row, value).map(Ok)
+            }
+            Err(bad) => Ok(Err(bad)),
         }
-        if is_inverse(symbol) {
-            return Ok(Err(BadRow::new("symbol", "of a USDⓈ-M market: COIN-M open interest is in contracts", symbol)));
-        }
-        let row = || -> Result<(i64, [Value<'_>; 1]), BadRow> {
-            Ok((record.instant(ts)?, [Value::Number(record.number(amount)?)]))
-        };
-        push(record, out, &canonical(symbol), row(), None)
     })
 }
 
@@ -233,7 +232,7 @@ fn trades_with(
             identity = Some(record.id(id)?);
             let price = record.number(price)?;
             let quantity = record.number(quantity)?;
-            let size = if is_inverse { base(quantity, price, &name, settings) } else { quantity };
+            let size = if is_inverse { usd(quantity, &name, settings) / price } else { quantity };
             // The maker bought, so the taker sold.
             let side = if record.boolean(maker)? { "sell" } else { "buy" };
             Ok((record.instant(ts)?, [Value::Number(price), Value::Number(size), Value::Text(side)]))
@@ -257,20 +256,18 @@ struct ForcedOrder<'r> {
 impl ForcedOrder<'_> {
     /// The columns of `liquidations` after the key.
     fn values(&self, name: &str, settings: &Settings) -> Result<[Value<'static>; 5], BadRow> {
-        let (side, sign) = match self.side {
-            "SELL" => ("long", 1.0),
-            "BUY" => ("short", -1.0),
+        let side = match self.side {
+            "SELL" => "long",
+            "BUY" => "short",
             other => return Err(BadRow::new("side", "SELL or BUY", other)),
         };
         let paid = if self.average_price > 0.0 { self.average_price } else { self.price };
-        let size = base(self.quantity, paid, name, settings);
-        let usd = if is_inverse(name) { self.quantity * contract_usd(name, settings) } else { size * paid };
-        let trigger = match is_inverse(name) {
-            true => self.price * (1.0 + sign * MAINTENANCE_MARGIN_RATE),
-            false => self.price / (1.0 - sign * MAINTENANCE_MARGIN_RATE),
+        let (size, usd) = match is_inverse(name) {
+            true => (usd(self.quantity, name, settings) / paid, usd(self.quantity, name, settings)),
+            false => (self.quantity, self.quantity * paid),
         };
-        let [trigger, bankruptcy, size, usd] = [trigger, self.price, size, usd].map(Value::Number);
-        Ok([Value::Text(side), trigger, bankruptcy, size, usd])
+        let [bankruptcy, size, usd] = [self.price, size, usd].map(Value::Number);
+        Ok([Value::Text(side), Value::Null, bankruptcy, size, usd])
     }
 }
 
@@ -305,7 +302,7 @@ fn liquidation_snapshot(source: &mut Source<'_>, settings: &Settings, out: &mut 
             Ok((record.instant(ts)?, order.values(&name, settings)?))
         };
         // In some months every row stands twice.
-        push(record, out, &symbol, row(), Some(hash_of(record.bytes()) >> 1))
+        push(record, out, &symbol, row(), Some(identity_of(record.bytes())))
     })
 }
 
@@ -314,86 +311,103 @@ fn force_orders(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>)
         // A combined stream wraps the message, an array stream makes lists of them.
         let message = value.get("data").unwrap_or(value);
         let messages = message.as_array().map_or(std::slice::from_ref(message), Vec::as_slice);
-        for message in messages {
-            if let Err(bad) = force_order(message, line, settings, out)? {
-                return Ok(Err(bad));
-            }
-        }
+        messages.iter().try_for_each(|message| out.give(line, EXCHANGE, force_order(message, settings)))?;
         Ok(Ok(()))
     })
 }
 
-fn force_order(message: &Json, line: u64, settings: &Settings, out: &mut Out<'_>) -> Result<Result<(), BadRow>> {
-    let row = || -> Result<(String, i64, [Value<'static>; 5], u64), BadRow> {
-        let order = member(message, "o")?;
-        let name = text(order, "s")?;
-        let filled = optional_number(order, "z")?.filter(|filled| *filled > 0.0);
-        let forced = ForcedOrder {
-            side: text(order, "S")?,
-            price: number(order, "p")?,
-            average_price: optional_number(order, "ap")?.unwrap_or(0.0),
-            quantity: match filled {
-                Some(filled) => filled,
-                None => number(order, "q")?,
-            },
-        };
-        // A stream that was recorded twice has the same message twice.
-        let identity = hash_of(order.to_string().as_bytes()) >> 1;
-        Ok((canonical(name), time(order, "T")?, forced.values(name, settings)?, identity))
+fn force_order(message: &Json, settings: &Settings) -> Result<Entry<5>, BadRow> {
+    let order = member(message, "o")?;
+    let name = text(order, "s")?;
+    let filled = optional_number(order, "z")?.filter(|filled| *filled > 0.0);
+    let forced = ForcedOrder {
+        side: text(order, "S")?,
+        price: number(order, "p")?,
+        average_price: optional_number(order, "ap")?.unwrap_or(0.0),
+        quantity: match filled {
+            Some(filled) => filled,
+            None => number(order, "q")?,
+        },
     };
-    match row() {
-        Ok((symbol, ts, values, identity)) => {
-            let row = Row { exchange: EXCHANGE, symbol: &symbol, ts, identity: Some(identity), values: &values };
-            out.push(line, &row).map(Ok)
-        }
-        Err(bad) => Ok(Err(bad)),
-    }
+    Ok(Entry {
+        symbol: canonical(name),
+        ts: time(order, "T")?,
+        // A stream that was recorded twice has the same message twice.
+        identity: Some(identity_of(order.to_string().as_bytes())),
+        values: forced.values(name, settings)?,
+    })
 }
 
 fn leverage_brackets(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> Result<()> {
-    let Some(known_since) = day_in(&source.file) else {
-        return Err(Error::new(format!(
-            "{}: an answer with brackets holds no date: put the day since when it is known into the file's name, as in \
-             leverageBracket-2026-01-31.json",
-            source.name
-        )));
-    };
+    let known_since = day_of(source, "leverageBracket-2026-01-31.json")?;
     each_value(source, out, |value, line, out| {
-        let Some(brackets) = value.get("brackets").and_then(Json::as_array) else {
-            return Ok(Err(BadRow("has no list 'brackets'".to_owned())));
+        let brackets = match list(value, "brackets") {
+            Ok(brackets) => brackets,
+            Err(bad) => return Ok(Err(bad)),
         };
-        for bracket in brackets {
-            let row = || -> Result<(String, [Value<'static>; 7]), BadRow> {
-                let name = text(value, "symbol")?;
-                // COIN-M counts in coins, and its API misspells the floor.
-                let is_base = bracket.get("qtyCap").is_some();
-                let (floor, cap) = match is_base {
-                    true => {
-                        (optional_number(bracket, "qtylFloor")?.or(optional_number(bracket, "qtyFloor")?), "qtyCap")
-                    }
-                    false => (optional_number(bracket, "notionalFloor")?, "notionalCap"),
-                };
-                let unit = if is_base { "base" } else { "quote_notional" };
-                let values = [
-                    Value::Text(unit),
-                    Value::Number(floor.unwrap_or(0.0)),
-                    Value::Number(number(bracket, cap)?),
-                    Value::Number(number(bracket, "maintMarginRatio")?),
-                    Value::Number(number(bracket, "initialLeverage")?),
-                    Value::Number(optional_number(bracket, "cum")?.unwrap_or(0.0)),
-                    Value::Null,
-                ];
-                Ok((canonical(name), values))
-            };
-            match row() {
-                Ok((symbol, values)) => {
-                    let row =
-                        Row { exchange: EXCHANGE, symbol: &symbol, ts: known_since, identity: None, values: &values };
-                    out.push(line, &row)?;
-                }
-                Err(bad) => return Ok(Err(bad)),
-            }
+        for entry in brackets {
+            out.give(line, EXCHANGE, bracket(value, entry, known_since))?;
         }
         Ok(Ok(()))
     })
+}
+
+fn bracket(market: &Json, bracket: &Json, known_since: i64) -> Result<Entry<7>, BadRow> {
+    // COIN-M counts in coins, and its API misspells the floor.
+    let is_base = bracket.get("qtyCap").is_some();
+    let (unit, floor, cap) = match is_base {
+        true => {
+            let floor = optional_number(bracket, "qtylFloor")?.or(optional_number(bracket, "qtyFloor")?);
+            ("base", floor, "qtyCap")
+        }
+        false => ("quote_notional", optional_number(bracket, "notionalFloor")?, "notionalCap"),
+    };
+    let values = [
+        Value::Text(unit),
+        Value::Number(floor.unwrap_or(0.0)),
+        Value::Number(number(bracket, cap)?),
+        Value::Number(number(bracket, "maintMarginRatio")?),
+        Value::Number(number(bracket, "initialLeverage")?),
+        Value::Number(optional_number(bracket, "cum")?.unwrap_or(0.0)),
+        Value::Null,
+    ];
+    Ok(Entry { symbol: canonical(text(market, "symbol")?), ts: known_since, identity: None, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reading::BadRows;
+    use super::super::taken::{self, rows};
+    use super::*;
+
+    #[test]
+    fn a_bad_entry_leaves_the_others_of_its_message() {
+        let order = |side: &str| {
+            format!(r#"{{"o":{{"s":"BTCUSDT","S":"{side}","q":"1","p":"50000","ap":"50100","T":1767225600460}}}}"#)
+        };
+        let message = format!(r#"{{"stream":"!forceOrder@arr","data":[{},{}]}}"#, order("HOLD"), order("SELL"));
+        let read =
+            taken::read(READERS, "forceOrder", "a.jsonl", &message, &Settings::default(), BadRows::Skip).unwrap();
+        assert_eq!((read.rows.len(), read.bad), (1, 1));
+        assert_eq!(read.rows[0].texts, ["long"]);
+        assert_eq!(read.first_bad.unwrap(), "a.jsonl:1: 'side' must be SELL or BUY, was 'HOLD'");
+
+        let bracket = r#"{"notionalFloor":0,"notionalCap":5000,"maintMarginRatio":0.01,"initialLeverage":50,"cum":0}"#;
+        let text = format!(r#"[{{"symbol":"BTCUSDT","brackets":[{},{bracket}]}}]"#, bracket.replace("0.01", "\"x\""));
+        let file = "leverageBracket-2026-01-31.json";
+        let read = taken::read(READERS, "leverageBracket", file, &text, &Settings::default(), BadRows::Skip);
+        assert_eq!(read.map(|read| (read.rows.len(), read.bad)).unwrap(), (1, 1));
+        let undated = rows(READERS, "leverageBracket", "a.json", &text, &Settings::default()).unwrap_err().to_string();
+        assert!(undated.contains("into the file's name, as in leverageBracket-2026-01-31.json"), "{undated}");
+    }
+
+    #[test]
+    fn coin_margined_quantities_become_base_units() {
+        let text = "1,50000,7,1,1,1767225600000,true\n";
+        let file = |symbol: &str| format!("{symbol}-aggTrades-2026-01.csv");
+        let read = |symbol: &str| rows(READERS, "aggTrades", &file(symbol), text, &Settings::default()).unwrap();
+        assert_eq!(read("BTCUSD_PERP")[0].values, "50000 0.014 sell");
+        assert_eq!(read("ETHUSD_PERP")[0].values, "50000 0.0014 sell");
+        assert_eq!(read("BTCUSDT")[0].values, "50000 7 sell");
+    }
 }

@@ -7,27 +7,21 @@
 //!
 //! Inverse contracts are worth 1 USD: their quantities become base units at the row's price. Open interest counts both
 //! sides and is halved. The side of a liquidation is the position's, unlike Binance's: Buy is a long. Its price is the
-//! bankruptcy price; the trigger is worked out with the maintenance margin rate of the first bracket (0.4 %).
-
-use std::collections::BTreeMap;
+//! bankruptcy price; the trigger is worked out from it (see [`super::trigger`]).
 
 use serde_json::Value as Json;
 
 use super::delimited::{Delimited, Field, Record};
-use super::documents::{each_value, member, number, optional_number, text, time};
-use super::reading::{BadRow, Out, Reader, Row, Settings, Value, hash_of};
+use super::documents::{each_value, list, member, number, optional_number, text, time};
+use super::plausible::Guard;
+use super::reading::{BadRow, Entry, Out, Reader, Row, Settings, Value, check_named, day_in, identity_of};
+use super::settlement::{Settlement, give_settlements};
 use super::source::Source;
-use super::symbols::{self, canonical};
+use super::symbols::{canonical, is_inverse};
 use crate::error::Result;
 use crate::market::tables::{FUNDING, LEVERAGE_TIERS, LIQUIDATIONS, OPEN_INTEREST, TRADES};
 
 const EXCHANGE: &str = "bybit";
-
-/// Of the first bracket of the large coins.
-const MAINTENANCE_MARGIN_RATE: f64 = 0.004;
-
-/// Hours between settlements of most markets.
-const USUAL_INTERVAL: f64 = 8.0;
 
 /// What is read.
 pub static READERS: &[Reader] = &[
@@ -56,50 +50,32 @@ pub static READERS: &[Reader] = &[
     },
 ];
 
-/// Whether contracts are worth USD: `BTCUSD`, and dated ones, which end in a month's letter and a year, as in `BTCUSDZ26`.
-fn is_inverse(name: &str) -> bool {
-    let undated = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
-    let is_dated = name.len() - undated.len() == 2 && undated.ends_with(|letter| "FGHJKMNQUVXZ".contains(letter));
-    let undated = if is_dated { undated.get(..undated.len() - 1).unwrap_or(undated) } else { name };
-    symbols::is_inverse(undated)
-}
-
-/// A row that could be read.
-struct Entry<const N: usize> {
-    symbol: String,
-    ts: i64,
-    identity: Option<u64>,
-    values: [Value<'static>; N],
-}
-
-/// Pushes what could be read of an entry of an answer or a message; the others of it are read in any case.
-fn give<const N: usize>(out: &mut Out<'_>, line: u64, entry: Result<Entry<N>, BadRow>) -> Result<()> {
-    match entry {
-        Ok(Entry { symbol, ts, identity, values }) => {
-            out.push(line, &Row { exchange: EXCHANGE, symbol: &symbol, ts, identity, values: &values })
-        }
-        Err(bad) => out.refuse(line, &bad),
-    }
-}
-
-/// A hash as an identity.
-fn identity_of(bytes: &[u8]) -> Option<u64> {
-    Some(hash_of(bytes) >> 1)
+/// The market that a file of the archive is named for: `BTCUSDT2025-02-14.csv`.
+fn named_for(file: &str) -> Option<&str> {
+    let stem = file.split('.').next()?;
+    let (name, day) = stem.split_at_checked(stem.len().checked_sub(10)?)?;
+    let is_name = name.len() >= 5 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    (is_name && day_in(day).is_some()).then_some(name)
 }
 
 /// The market of the last row: nearly every row is of the same one.
 #[derive(Default)]
 struct Market {
+    /// The one that the file is named for.
+    named: Option<String>,
     name: String,
     symbol: String,
     is_inverse: bool,
 }
 
 impl Market {
-    fn follow(&mut self, name: &str) {
+    fn follow(&mut self, name: &str) -> Result<(), BadRow> {
         if self.name != name {
-            *self = Market { name: name.to_owned(), symbol: canonical(name), is_inverse: is_inverse(name) };
+            check_named(self.named.as_deref(), "symbol", name)?;
+            let named = self.named.take();
+            *self = Market { named, name: name.to_owned(), symbol: canonical(name), is_inverse: is_inverse(name) };
         }
+        Ok(())
     }
 }
 
@@ -128,6 +104,7 @@ const TRADE_COLUMNS: [&str; 10] = [
 ];
 
 fn trades(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> Result<()> {
+    let named = named_for(&source.file).filter(|_| out.guard() == Guard::Refuse).map(str::to_owned);
     // Columns by name: since 2026 a column 'RPI' stands behind the others.
     let file = Delimited::open(source, &TRADE_COLUMNS)?;
     let fields = TradeFields {
@@ -139,7 +116,7 @@ fn trades(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> R
         id: file.column("trdMatchID")?,
         foreign_notional: file.optional("foreignNotional"),
     };
-    let mut market = Market::default();
+    let mut market = Market { named, ..Market::default() };
     file.each(out, |record, out| match trade(record, &fields, &mut market) {
         Ok((ts, identity, values)) => {
             let row = Row { exchange: EXCHANGE, symbol: &market.symbol, ts, identity, values: &values };
@@ -153,7 +130,7 @@ fn trades(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> R
 type Trade = (i64, Option<u64>, [Value<'static>; 3]);
 
 fn trade(record: &Record<'_>, fields: &TradeFields, market: &mut Market) -> Result<Trade, BadRow> {
-    market.follow(record.text(fields.symbol)?);
+    market.follow(record.text(fields.symbol)?)?;
     let side = match record.text(fields.side)? {
         "Buy" => "buy",
         "Sell" => "sell",
@@ -165,7 +142,7 @@ fn trade(record: &Record<'_>, fields: &TradeFields, market: &mut Market) -> Resu
     }
     let base = if market.is_inverse { size / price } else { size };
     let id = record.text(fields.id)?;
-    let identity = if id.is_empty() { None } else { identity_of(id.as_bytes()) };
+    let identity = (!id.is_empty()).then(|| identity_of(id.as_bytes()));
     Ok((record.instant(fields.ts)?, identity, [Value::Number(price), Value::Number(base), Value::Text(side)]))
 }
 
@@ -180,12 +157,6 @@ fn agrees(market: &Market, price: f64, size: f64, foreign: f64) -> Result<(), Ba
     }
     let allowed = if market.is_inverse { "size / price (inverse)" } else { "size × price (linear)" };
     Err(BadRow::new("foreignNotional", &format!("{allowed} of {}", market.name), foreign))
-}
-
-/// A member that is a list.
-fn list<'v>(value: &'v Json, name: &str) -> Result<&'v [Json], BadRow> {
-    let found = member(value, name)?;
-    found.as_array().map(Vec::as_slice).ok_or_else(|| BadRow::new(name, "a list", found))
 }
 
 /// What an answer of the API holds, and the list in it.
@@ -213,7 +184,7 @@ fn open_interest(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>
             Err(bad) => return Ok(Err(bad)),
         };
         for entry in entries {
-            give(out, line, open_interest_entry(entry, &symbol))?;
+            out.give(line, EXCHANGE, open_interest_entry(entry, &symbol))?;
         }
         Ok(Ok(()))
     })
@@ -245,44 +216,6 @@ fn open_interest_entry(entry: &Json, symbol: &str) -> Result<Entry<1>, BadRow> {
     };
     let ts = time(entry, "timestamp")?;
     Ok(Entry { symbol: symbol.to_owned(), ts, identity: None, values: [Value::Number(one_side)] })
-}
-
-/// A settlement whose interval may not be known yet.
-pub(super) struct Settlement {
-    pub(super) line: u64,
-    pub(super) symbol: String,
-    pub(super) ts: i64,
-    pub(super) rate: f64,
-    /// As the exchange states it.
-    pub(super) hours: Option<f64>,
-}
-
-/// The smallest distance of the settlements of each symbol, in whole hours, where that is an interval and not a gap.
-fn spacings(settlements: &[Settlement]) -> BTreeMap<String, f64> {
-    let mut instants: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for settlement in settlements {
-        instants.entry(&settlement.symbol).or_default().push(settlement.ts);
-    }
-    let spacing = |(symbol, mut instants): (&str, Vec<i64>)| {
-        instants.sort_unstable();
-        let pairs = instants.iter().zip(instants.iter().skip(1));
-        let hours = pairs.map(|(one, next)| ((next - one) as f64 / 3_600_000.0).round());
-        let smallest = hours.filter(|hours| *hours >= 1.0).fold(f64::INFINITY, f64::min);
-        // No interval is longer: what is further apart lacks settlements between.
-        (smallest <= USUAL_INTERVAL).then(|| (symbol.to_owned(), smallest))
-    };
-    instants.into_iter().filter_map(spacing).collect()
-}
-
-/// Pushes settlements, with the interval that the exchange states, or else the one that the file shows, or else 8 h.
-pub(super) fn give_settlements(exchange: &str, settlements: &[Settlement], out: &mut Out<'_>) -> Result<()> {
-    let spacings = spacings(settlements);
-    for Settlement { line, symbol, ts, rate, hours } in settlements {
-        let hours = hours.or_else(|| spacings.get(symbol).copied()).unwrap_or(USUAL_INTERVAL);
-        let values = [Value::Number(*rate), Value::Number(hours)];
-        out.push(*line, &Row { exchange, symbol, ts: *ts, identity: None, values: &values })?;
-    }
-    Ok(())
 }
 
 fn funding(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> Result<()> {
@@ -325,7 +258,7 @@ fn liquidations(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>
             Err(bad) => return Ok(Err(bad)),
         };
         for entry in entries {
-            give(out, line, liquidation(entry))?;
+            out.give(line, EXCHANGE, liquidation(entry))?;
         }
         Ok(Ok(()))
     })
@@ -341,20 +274,20 @@ fn liquidation_entries(message: &Json) -> Result<&[Json], BadRow> {
 
 fn liquidation(entry: &Json) -> Result<Entry<5>, BadRow> {
     let name = text(entry, "s")?;
-    let (side, sign) = match text(entry, "S")? {
-        "Buy" => ("long", 1.0),
-        "Sell" => ("short", -1.0),
+    let side = match text(entry, "S")? {
+        "Buy" => "long",
+        "Sell" => "short",
         other => return Err(BadRow::new("S", "Buy or Sell", other)),
     };
     let (bankruptcy, quantity) = (number(entry, "p")?, number(entry, "v")?);
-    let (trigger, size, usd) = match is_inverse(name) {
-        true => (bankruptcy * (1.0 + sign * MAINTENANCE_MARGIN_RATE), quantity / bankruptcy, quantity),
-        false => (bankruptcy / (1.0 - sign * MAINTENANCE_MARGIN_RATE), quantity, quantity * bankruptcy),
+    let (size, usd) = match is_inverse(name) {
+        true => (quantity / bankruptcy, quantity),
+        false => (quantity, quantity * bankruptcy),
     };
-    let [trigger, bankruptcy, size, usd] = [trigger, bankruptcy, size, usd].map(Value::Number);
+    let [bankruptcy, size, usd] = [bankruptcy, size, usd].map(Value::Number);
     // A stream that was recorded twice has the same entry twice.
-    let identity = identity_of(entry.to_string().as_bytes());
-    let values = [Value::Text(side), trigger, bankruptcy, size, usd];
+    let identity = Some(identity_of(entry.to_string().as_bytes()));
+    let values = [Value::Text(side), Value::Null, bankruptcy, size, usd];
     Ok(Entry { symbol: canonical(name), ts: time(entry, "T")?, identity, values })
 }
 
@@ -435,45 +368,11 @@ fn give_brackets(mut brackets: Vec<Bracket>, known_since: i64, line: u64, out: &
 
 #[cfg(test)]
 mod tests {
-    use super::super::reading::{BadRows, Sink};
+    use super::super::taken::{Taken, near, rows};
     use super::*;
 
-    #[derive(Debug, Clone, PartialEq)]
-    struct Taken {
-        symbol: String,
-        ts: i64,
-        identity: Option<u64>,
-        numbers: Vec<Option<f64>>,
-        texts: Vec<String>,
-    }
-
-    #[derive(Default)]
-    struct Rows(Vec<Taken>);
-
-    impl Sink for Rows {
-        fn take(&mut self, row: &Row<'_>) -> Result<()> {
-            assert_eq!(row.exchange, "bybit");
-            let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-            for value in row.values {
-                match value {
-                    Value::Null => numbers.push(None),
-                    Value::Number(number) => numbers.push(Some(*number)),
-                    Value::Text(text) => texts.push((*text).to_owned()),
-                }
-            }
-            let (symbol, ts, identity) = (row.symbol.to_owned(), row.ts, row.identity);
-            self.0.push(Taken { symbol, ts, identity, numbers, texts });
-            Ok(())
-        }
-    }
-
     fn read_with(kind: &str, text: &str, settings: &Settings) -> Result<Vec<Taken>> {
-        let reader = READERS.iter().find(|reader| reader.kind == kind).unwrap();
-        let mut rows = Rows::default();
-        let mut out = Out::new(reader.table, BadRows::Error, &mut rows);
-        out.begin("a");
-        (reader.read)(&mut Source::of_bytes("a", text.as_bytes()), settings, &mut out)?;
-        Ok(rows.0)
+        rows(READERS, kind, "a", text, settings)
     }
 
     fn read(kind: &str, text: &str) -> Vec<Taken> {
@@ -482,14 +381,6 @@ mod tests {
 
     fn refusal(kind: &str, text: &str) -> String {
         read_with(kind, text, &Settings::default()).unwrap_err().to_string()
-    }
-
-    fn near(found: &[Option<f64>], expected: &[f64]) {
-        assert_eq!(found.len(), expected.len(), "{found:?}");
-        for (found, expected) in found.iter().zip(expected) {
-            let found = found.unwrap();
-            assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found} is not {expected}");
-        }
     }
 
     const HEADER: &str =
@@ -506,7 +397,7 @@ mod tests {
             let rows = read("trades", &format!("{header}\n{row}\n"));
             assert_eq!((rows[0].symbol.as_str(), rows[0].ts), ("BTCUSDT", 1_739_502_302_929));
             assert_eq!(rows[0].numbers, [Some(100_000.0), Some(0.5)]);
-            assert_eq!((rows[0].texts[0].as_str(), rows[0].identity), ("buy", identity_of(b"0b4a")));
+            assert_eq!((rows[0].texts[0].as_str(), rows[0].identity), ("buy", Some(identity_of(b"0b4a"))));
         }
     }
 
@@ -534,6 +425,17 @@ mod tests {
         assert!(with(",50000", "").contains("has 9 fields, the file has 10 columns"));
         let spot = refusal("trades", "id,timestamp,price,volume,side,rpi\n1,1739502302929,1,1,buy,0\n");
         assert!(spot.contains("has no column 'symbol'"), "{spot}");
+    }
+
+    #[test]
+    fn trades_are_of_the_market_in_the_name() {
+        let text = format!("{HEADER}\n{LINEAR}\n");
+        let read = |file: &str| rows(READERS, "trades", file, &text, &Settings::default());
+        for file in ["BTCUSDT2025-02-14.csv", "all2025-02-14.csv", "2025-02-14.csv", "ü.csv"] {
+            assert_eq!(read(file).unwrap().len(), 1, "{file}");
+        }
+        let other = read("1000PEPEUSDT2025-02-14.csv").unwrap_err().to_string();
+        assert!(other.contains("'symbol' must be 1000PEPEUSDT, for which the file is named, was 'BTCUSDT'"), "{other}");
     }
 
     #[test]
@@ -565,7 +467,7 @@ mod tests {
         assert!(inverse.contains("inverse open interest is in USD") && inverse.contains("was 'BTCUSD'"), "{inverse}");
         let nameless = r#"{"result":{"list":[{"openInterest":"8","timestamp":"1669571400000"}]}}"#;
         assert!(refusal("open-interest", nameless).contains("has no 'symbol': say --symbol"));
-        let said = Settings { symbol: Some("ETHUSDT".to_owned()), contract_size: None };
+        let said = Settings { symbol: Some("ETHUSDT".to_owned()), ..Settings::default() };
         assert_eq!(read_with("open-interest", nameless, &said).unwrap()[0].symbol, "ETHUSDT");
         let other = read_with("open-interest", &interest("BTCUSDT", "linear", entry), &said).unwrap_err().to_string();
         assert!(other.contains("'symbol' must be ETHUSDT, as --symbol says, was 'BTCUSDT'"), "{other}");

@@ -1,7 +1,10 @@
 //! Files of separated values: columns by name, whether or not the file names them, and fields with their errors.
 
+use std::cell::Cell;
+
 use crate::error::{Error, Result};
-use crate::ingest::reading::{BadRow, Out, instant};
+use crate::ingest::plausible::Guard;
+use crate::ingest::reading::{BadRow, Out, TimeUnit, instant_and_unit};
 use crate::ingest::source::Source;
 
 /// The columns of a file.
@@ -42,6 +45,11 @@ impl<'s, 'a> Delimited<'s, 'a> {
         Ok(Delimited { source, names, header_lines: 1 })
     }
 
+    /// The names of the columns.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Finds a column that may be missing.
     pub fn optional(&self, name: &str) -> Option<Field> {
         self.names.iter().position(|known| known == name).map(Field)
@@ -80,6 +88,7 @@ impl<'s, 'a> Delimited<'s, 'a> {
             .buffer_capacity(1 << 18)
             .from_reader(source.reader());
         let mut record = csv::ByteRecord::new();
+        let units = vec![Cell::new(None); names.len()];
         loop {
             match reader.read_byte_record(&mut record) {
                 Ok(true) => {}
@@ -95,7 +104,7 @@ impl<'s, 'a> Delimited<'s, 'a> {
                 out.refuse(line, &bad)?;
                 continue;
             }
-            let row = Record { record: &record, names: &names, line };
+            let row = Record { record: &record, names: &names, units: &units, guard: out.guard(), line };
             if let Err(bad) = each(&row, out)? {
                 out.refuse(line, &bad)?;
             }
@@ -108,6 +117,9 @@ impl<'s, 'a> Delimited<'s, 'a> {
 pub struct Record<'r> {
     record: &'r csv::ByteRecord,
     names: &'r [String],
+    /// How each column writes instants, in the rows so far.
+    units: &'r [Cell<Option<TimeUnit>>],
+    guard: Guard,
     /// Where it stands in the file, from 1.
     pub line: u64,
 }
@@ -170,10 +182,22 @@ impl<'r> Record<'r> {
     ///
     /// # Errors
     ///
-    /// It is no instant.
+    /// It is no instant, or in another unit than those before it.
     pub fn instant(&self, field: Field) -> Result<i64, BadRow> {
         let text = self.text(field)?;
-        instant(text).ok_or_else(|| BadRow::new(self.name(field), "an instant", text))
+        let read = instant_and_unit(text).ok_or_else(|| BadRow::new(self.name(field), "an instant", text))?;
+        let (ts, unit) = read;
+        if let Some(before) = self.units.get(field.0) {
+            match before.get() {
+                Some(before) if before != unit && self.guard == Guard::Refuse => {
+                    let allowed = format!("{before} as in the rows before (--trust takes it as {unit})");
+                    return Err(BadRow::new(self.name(field), &allowed, text));
+                }
+                Some(_) => {}
+                None => before.set(Some(unit)),
+            }
+        }
+        Ok(ts)
     }
 
     /// A field that is `true` or `false`, in any case.

@@ -77,6 +77,16 @@ pub fn member<'v>(value: &'v Value, name: &str) -> Result<&'v Value, BadRow> {
     value.get(name).filter(|member| !member.is_null()).ok_or_else(|| BadRow(format!("has no '{name}'")))
 }
 
+/// A member that is a list.
+///
+/// # Errors
+///
+/// It is something else.
+pub fn list<'v>(value: &'v Value, name: &str) -> Result<&'v [Value], BadRow> {
+    let member = member(value, name)?;
+    member.as_array().map(Vec::as_slice).ok_or_else(|| BadRow::new(name, "a list", member))
+}
+
 /// A member as text.
 ///
 /// # Errors

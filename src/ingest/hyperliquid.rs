@@ -14,20 +14,17 @@
 //! A trade stands in the fills twice, once for each user; the taker's fill has `crossed`. A liquidation is a fill with
 //! `liquidation`, which both users' fills have; the liquidated user's is the row, its trigger is the mark price there.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value as Json;
 
 use super::delimited::{Delimited, Record};
-use super::documents::{each_value, member, number, optional_number, text, time};
-use super::reading::{BadRow, Out, Reader, Row, Settings, Value, day_in, hash_of};
+use super::documents::{each_value, list, member, number, optional_number, text, time};
+use super::reading::{BadRow, Out, Reader, Row, Settings, Value, day_of, identity_of};
+use super::settlement::{HOUR_MS, Running, Seen};
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::market::tables::{FUNDING, LEVERAGE_TIERS, LIQUIDATIONS, OPEN_INTEREST, POSITIONS, TRADES};
 
 const EXCHANGE: &str = "hyperliquid";
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// Margin tables of a smaller number are not listed: they have one tier, with that leverage.
 const LISTED_MARGIN_TABLES: u64 = 50;
@@ -84,11 +81,6 @@ pub(super) fn symbol_of_coin(coin: &str) -> Option<String> {
     (!is_other).then(|| format!("{}USDC", coin.to_ascii_uppercase()))
 }
 
-/// A hash as an identity, whose highest bit is taken.
-fn identity_of(bytes: &[u8]) -> u64 {
-    hash_of(bytes) >> 1
-}
-
 const ASSET_CTXS: [&str; 12] = [
     "time",
     "coin",
@@ -136,34 +128,14 @@ fn open_interest(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_
     })
 }
 
-/// The last row of an hour.
-#[derive(Debug, Clone, Copy)]
-struct Running {
-    ts: i64,
-    line: u64,
-    rate: f64,
-}
-
 fn funding(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> Result<()> {
-    let mut hours = BTreeMap::<(i64, String), Running>::new();
+    let mut running = Running::default();
     each_asset_ctx(source, out, "funding", |record, symbol, ts, rate, _| {
-        let row = Running { ts, line: record.line, rate };
-        let last = hours.entry((ts.div_euclid(HOUR_MS), symbol)).or_insert(row);
-        if last.ts <= ts {
-            *last = row;
-        }
+        let end = ts.div_euclid(HOUR_MS).saturating_add(1).saturating_mul(HOUR_MS);
+        running.see(EXCHANGE, &symbol, end, Seen { line: record.line, ts, rate });
         Ok(())
     })?;
-    for ((hour, symbol), last) in hours {
-        let end = hour.saturating_add(1).saturating_mul(HOUR_MS);
-        if end.saturating_sub(last.ts) > HOUR_MS / 2 {
-            continue;
-        }
-        let values = [Value::Number(last.rate), Value::Number(1.0)];
-        let row = Row { exchange: EXCHANGE, symbol: &symbol, ts: end, identity: None, values: &values };
-        out.push(last.line, &row)?;
-    }
-    Ok(())
+    running.give(Some(1.0), |before, _| before <= HOUR_MS / 2, out)
 }
 
 /// What is done with a fill: its user, if it is known, the fill, and its line.
@@ -204,7 +176,7 @@ fn push_fill<const N: usize>(
     let row = || -> Result<(i64, u64, [Value<'_>; N]), BadRow> {
         let tid = member(fill, "tid")?;
         let identity = tid.as_u64().ok_or_else(|| BadRow::new("tid", "a whole number", tid))?;
-        Ok((time(fill, "time")?, identity & (u64::MAX >> 1), values?))
+        Ok((time(fill, "time")?, identity, values?))
     };
     match row() {
         Ok((ts, identity, values)) => {
@@ -283,12 +255,8 @@ fn positions(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -
     let file = source.file.clone();
     let named = file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name);
     each_value(source, out, |state, line, out| {
-        let read = || -> Result<(i64, &Vec<Json>), BadRow> {
-            let entries = member(state, "assetPositions")?;
-            let list = entries.as_array().ok_or_else(|| BadRow::new("assetPositions", "a list", entries))?;
-            Ok((time(state, "time")?, list))
-        };
-        let (ts, entries) = match read() {
+        let entries = list(state, "assetPositions");
+        let (ts, entries) = match entries.and_then(|entries| Ok((time(state, "time")?, entries))) {
             Ok(read) => read,
             Err(bad) => return Ok(Err(bad)),
         };
@@ -339,18 +307,14 @@ struct Tier {
 }
 
 fn leverage_tiers(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> Result<()> {
-    let (name, dated) = (source.name.clone(), day_in(&source.file));
+    let dated = day_of(source, "meta-2026-01-31.json");
     each_value(source, out, |meta, line, out| {
         let stated = meta.get("time").is_some_and(|time| !time.is_null()).then(|| time(meta, "time"));
-        let known_since = match (stated, dated) {
-            (Some(Ok(ts)), _) | (None, Some(ts)) => ts,
+        let known_since = match (stated, &dated) {
+            (Some(Ok(ts)), _) => ts,
+            (None, Ok(ts)) => *ts,
             (Some(Err(bad)), _) => return Ok(Err(bad)),
-            (None, None) => {
-                return Err(Error::new(format!(
-                    "{name}: a 'meta' answer holds no date: put the day since when it is known into the file's name, as in \
-                     meta-2026-01-31.json"
-                )));
-            }
+            (None, Err(error)) => return Err(Error::new(error.to_string())),
         };
         let universe = match list(meta, "universe") {
             Ok(universe) => universe,
@@ -363,12 +327,6 @@ fn leverage_tiers(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'
         }
         Ok(Ok(()))
     })
-}
-
-/// A member that is a list.
-fn list<'v>(value: &'v Json, name: &str) -> Result<&'v Vec<Json>, BadRow> {
-    let found = member(value, name)?;
-    found.as_array().ok_or_else(|| BadRow::new(name, "a list", found))
 }
 
 fn coin_tiers(meta: &Json, coin: &Json, known_since: i64, line: u64, out: &mut Out<'_>) -> Result<Result<(), BadRow>> {
@@ -437,51 +395,24 @@ fn tiers_of(meta: &Json, coin: &Json) -> Result<Vec<Tier>, BadRow> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reading::BadRows;
+    use super::super::taken;
     use super::*;
-    use crate::ingest::reading::{BadRows, Sink};
 
     /// 2025-11-13 00:00 UTC.
     const DAY: i64 = 1_762_992_000_000;
 
-    /// Symbol, instant, identity and values, as text.
-    #[derive(Default)]
-    struct Rows(Vec<(String, i64, Option<u64>, String)>);
-
-    impl Sink for Rows {
-        fn take(&mut self, row: &Row<'_>) -> Result<()> {
-            assert_eq!(row.exchange, "hyperliquid");
-            let values = row.values.iter().map(|value| match value {
-                Value::Null => "null".to_owned(),
-                Value::Number(number) => number.to_string(),
-                Value::Text(text) => (*text).to_owned(),
-            });
-            let values = values.collect::<Vec<_>>().join(" ");
-            self.0.push((row.symbol.to_owned(), row.ts, row.identity, values));
-            Ok(())
-        }
-    }
-
-    /// Symbol, instant, identity and values of a row.
-    type Taken = (String, i64, Option<u64>, String);
-
-    fn read_with(kind: &str, file: &str, text: &str, policy: BadRows) -> (Result<()>, Vec<Taken>, Option<String>) {
-        let reader = READERS.iter().find(|reader| reader.kind == kind).unwrap();
-        let mut rows = Rows::default();
-        let mut out = Out::new(reader.table, policy, &mut rows);
-        out.begin(file);
-        let done = (reader.read)(&mut Source::of_bytes(file, text.as_bytes()), &Settings::default(), &mut out);
-        let first_bad = out.first_bad.clone();
-        (done, rows.0, first_bad)
+    fn read_with(kind: &str, file: &str, text: &str, policy: BadRows) -> Result<taken::Read> {
+        taken::read(READERS, kind, file, text, &Settings::default(), policy)
     }
 
     fn read(kind: &str, file: &str, text: &str) -> Vec<(String, i64, String)> {
-        let (done, rows, _) = read_with(kind, file, text, BadRows::Error);
-        done.unwrap();
-        rows.into_iter().map(|(symbol, ts, _, values)| (symbol, ts, values)).collect()
+        let rows = read_with(kind, file, text, BadRows::Error).unwrap().rows;
+        rows.into_iter().map(|row| (row.symbol, row.ts, row.values)).collect()
     }
 
     fn error(kind: &str, file: &str, text: &str) -> String {
-        read_with(kind, file, text, BadRows::Error).0.unwrap_err().to_string()
+        read_with(kind, file, text, BadRows::Error).unwrap_err().to_string()
     }
 
     fn row(symbol: &str, ts: i64, values: &str) -> (String, i64, String) {
@@ -518,9 +449,9 @@ mod tests {
     #[test]
     fn repetitions_of_a_line_have_one_identity() {
         let line = "2025-11-13T00:01:00Z,BTC,0.0000125,27890.12,1,1,,1,1,,,\n";
-        let (_, rows, _) = read_with("asset_ctxs", "a.csv", &ctxs(&line.repeat(2)), BadRows::Error);
-        assert_eq!(rows[0].2, rows[1].2);
-        assert!(rows[0].2.is_some_and(|identity| identity >> 63 == 0));
+        let rows = read_with("asset_ctxs", "a.csv", &ctxs(&line.repeat(2)), BadRows::Error).unwrap().rows;
+        assert!(rows[0].identity.is_some());
+        assert_eq!(rows[0].identity, rows[1].identity);
     }
 
     #[test]
@@ -529,10 +460,9 @@ mod tests {
         let message = error("asset_ctxs", "a.csv", &text);
         assert!(message.starts_with("a.csv:2: 'open_interest' must be a number of at least 0, was '-1'"), "{message}");
         let text = ctxs("2025-11-13T00:01:00Z,BTC,x,1,1,1,,1,1,,,\nnever,BTC,0.1,1,1,1,,1,1,,,\n");
-        let (done, rows, bad) = read_with("asset_ctxs-funding", "a.csv", &text, BadRows::Skip);
-        done.unwrap();
-        assert!(rows.is_empty());
-        assert_eq!(bad.unwrap(), "a.csv:2: 'funding' must be a number, was 'x'");
+        let read = read_with("asset_ctxs-funding", "a.csv", &text, BadRows::Skip).unwrap();
+        assert_eq!((read.rows.len(), read.bad), (0, 2));
+        assert_eq!(read.first_bad.unwrap(), "a.csv:2: 'funding' must be a number, was 'x'");
     }
 
     #[test]
@@ -547,8 +477,8 @@ mod tests {
         );
         let expected = [
             row("BTCUSDC", DAY + HOUR_MS, "0.0000125 1"),
-            row("ETHUSDC", DAY + HOUR_MS, "-0.00002 1"),
             row("BTCUSDC", DAY + 2 * HOUR_MS, "0.000014 1"),
+            row("ETHUSDC", DAY + HOUR_MS, "-0.00002 1"),
         ];
         // The row at 02:00:00 alone says nothing of the rate at 03:00.
         assert_eq!(read("asset_ctxs-funding", "20251113.csv", &text), expected);
@@ -575,13 +505,10 @@ mod tests {
             block(&[]),
             block(&[("0xa", fill("ETH", "B", true, 10, ""))]),
         ];
-        let (done, rows, _) = read_with("fills", "0.lz4", &text.concat(), BadRows::Error);
-        done.unwrap();
-        let expected = [
-            ("BTCUSDC".to_owned(), DAY + 123, Some(7), "100.5 2 sell".to_owned()),
-            ("ETHUSDC".to_owned(), DAY + 123, Some(10), "100.5 2 buy".to_owned()),
-        ];
-        assert_eq!(rows, expected);
+        let rows = read_with("fills", "0.lz4", &text.concat(), BadRows::Error).unwrap().rows;
+        assert_eq!(rows.iter().map(|row| row.identity).collect::<Vec<_>>(), [Some(7), Some(10)]);
+        let expected = [row("BTCUSDC", DAY + 123, "100.5 2 sell"), row("ETHUSDC", DAY + 123, "100.5 2 buy")];
+        assert_eq!(read("fills", "0.lz4", &text.concat()), expected);
     }
 
     #[test]
@@ -600,9 +527,8 @@ mod tests {
         let text = block(&[("0xa", bad.clone()), ("0xb", fill("BTC", "A", true, 8, ""))]);
         let message = error("fills", "0.lz4", &text);
         assert!(message.starts_with("0.lz4:1: 'price' must be a positive number, was '-1'"), "{message}");
-        let (done, rows, _) = read_with("fills", "0.lz4", &text, BadRows::Skip);
-        done.unwrap();
-        assert_eq!(rows.len(), 1);
+        let read = read_with("fills", "0.lz4", &text, BadRows::Skip).unwrap();
+        assert_eq!((read.rows.len(), read.bad), (1, 1));
         for (from, to, expected) in [
             ("\"side\":\"B\"", "\"side\":\"buy\"", "'side' must be B or A, was 'buy'"),
             ("\"tid\":7", "\"tid\":null", "has no 'tid'"),
@@ -622,13 +548,11 @@ mod tests {
             block(&[("0xab", fill("ETH", "B", true, 8, more)), ("0xc", fill("ETH", "A", false, 8, more))]),
             block(&[("0xab", fill("@1", "A", true, 9, more)), ("0xab", fill("BTC", "A", true, 10, ""))]),
         ];
-        let (done, rows, _) = read_with("fills-liquidations", "0.lz4", &text.concat(), BadRows::Error);
-        done.unwrap();
-        let expected = [
-            ("BTCUSDC".to_owned(), DAY + 123, Some(7), "long 100 null 2 201".to_owned()),
-            ("ETHUSDC".to_owned(), DAY + 123, Some(8), "short 100 null 2 201".to_owned()),
-        ];
-        assert_eq!(rows, expected);
+        let rows = read_with("fills-liquidations", "0.lz4", &text.concat(), BadRows::Error).unwrap().rows;
+        assert_eq!(rows.iter().map(|row| row.identity).collect::<Vec<_>>(), [Some(7), Some(8)]);
+        let expected =
+            [row("BTCUSDC", DAY + 123, "long 100 null 2 201"), row("ETHUSDC", DAY + 123, "short 100 null 2 201")];
+        assert_eq!(read("fills-liquidations", "0.lz4", &text.concat()), expected);
         let message = error("fills-liquidations", "a", &fill("BTC", "A", true, 7, more));
         assert!(message.contains("which of its two users was liquidated is not known"), "{message}");
     }
@@ -663,7 +587,7 @@ mod tests {
             row("BTCUSDC", DAY, "quote_notional 0 150000000 0.0125 40 0 null"),
             row("BTCUSDC", DAY, "quote_notional 150000000 null 0.025 20 1875000 null"),
             row("ATOMUSDC", DAY, "quote_notional 0 null 0.1 5 0 null"),
-            row("OLDUSDC", DAY, &format!("quote_notional 0 null {} 3 0 null", 1.0 / 6.0)),
+            row("OLDUSDC", DAY, "quote_notional 0 null 0.166666667 3 0 null"),
         ];
         for file in ["meta-2025-11-13.json", "meta_20251113.json"] {
             assert_eq!(read("meta", file, META), expected, "{file}");

@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::plausible::Guard;
 use super::reading::{BadRows, Out, Reader, Settings, Sink};
+use super::scratch::{Hold, missing_above, remove_empty};
 use super::source::each_source;
-use super::spool::{KeySummary, Place, Spool};
+use super::spool::{KeySummary, Place, Spool, each_batch, path_of};
+use super::trigger::{Rates, Tier, Tiers};
 use crate::error::{Error, Result};
+use crate::market::tables::LEVERAGE_TIERS;
 use std::collections::BTreeMap;
 
 /// What is to be done.
@@ -26,8 +30,39 @@ pub struct Job<'a> {
     pub dry_run: bool,
     /// A folder on the file system of the root for what is under way; it is made, and removed.
     pub scratch: PathBuf,
-    /// Packed bytes read so far, for whoever shows it.
-    pub bytes_read: Arc<AtomicU64>,
+    /// How far it is.
+    pub progress: Arc<Progress>,
+}
+
+/// How far the reading of files is, seen from outside, and whether anyone still wants it.
+#[derive(Default)]
+pub struct Progress {
+    bytes: AtomicU64,
+    is_given_up: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Progress").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Progress {
+    /// Makes one that ends the work, with an error, once this says so.
+    pub fn until(is_given_up: impl Fn() -> bool + Send + Sync + 'static) -> Progress {
+        Progress { bytes: AtomicU64::new(0), is_given_up: Some(Box::new(is_given_up)) }
+    }
+
+    /// Packed bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes bytes that were read, and says whether to go on.
+    pub(super) fn note(&self, bytes: u64) -> bool {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.is_given_up.as_ref().is_none_or(|is_given_up| !is_given_up())
+    }
 }
 
 /// What became of the rows.
@@ -50,12 +85,15 @@ impl Job<'_> {
     pub fn run(self, place: &dyn Place) -> Result<Summary> {
         let mut spool = Spool::new(self.reader.table, self.scratch.clone())?;
         let mut summary = Summary::default();
+        let guard = if self.settings.trust { Guard::Trust } else { Guard::Refuse };
+        let load = |exchange: &str, symbol: &str| tiers_of(place, &self.scratch, exchange, symbol);
+        let rates = Rates::new(self.settings.tiers.as_ref(), load);
         for file in self.files {
             let mut rows = 0;
             {
                 let sink: &mut dyn Sink = &mut spool;
-                let mut out = Out::new(self.reader.table, self.bad_rows, sink);
-                each_source(file, &self.bytes_read, &mut |source| {
+                let mut out = Out::new(self.reader.table, self.bad_rows, sink).with(guard, &rates);
+                each_source(file, &self.progress, &mut |source| {
                     out.begin(&source.name);
                     (self.reader.read)(source, &self.settings, &mut out)
                 })?;
@@ -66,11 +104,24 @@ impl Job<'_> {
             if rows == 0 && summary.bad_rows == 0 {
                 return Err(Error::new(format!("{}: holds no row of {}", file.display(), self.reader.table.name)));
             }
-            spool.next_source()?;
+            spool.next_source();
         }
-        summary.keys = spool.finish(place, self.dry_run)?;
+        summary.keys = spool.finish(place, guard, self.dry_run)?;
         Ok(summary)
     }
+}
+
+/// The margin brackets that a root has of a symbol.
+fn tiers_of(place: &dyn Place, scratch: &Path, exchange: &str, symbol: &str) -> Result<Vec<Tier>> {
+    let path = path_of(&LEVERAGE_TIERS, exchange, symbol, "");
+    let into = scratch.join(format!("tiers-{exchange}-{symbol}.parquet"));
+    let Some(file) = place.fetch(&path, &into)? else { return Ok(Vec::new()) };
+    let mut tiers = Vec::new();
+    each_batch(&file, None, None, |batch| {
+        tiers.extend(Tiers::of_rows(&batch)?);
+        Ok(())
+    })?;
+    Ok(tiers)
 }
 
 /// A root in a folder of this machine.
@@ -81,9 +132,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A name for a folder of what is under way, which no reader of the root looks into.
+    /// A new name for a folder of what is under way, which no reader of the root looks into.
     pub fn scratch(&self) -> PathBuf {
-        self.root.join(format!(".ingest-{}", std::process::id()))
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        self.root.join(format!(".ingest-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -99,13 +151,28 @@ impl Place for Folder {
 
     fn put(&self, file: &Path, path: &str) -> Result<()> {
         let path = self.root.join(path);
-        let failed = |error: std::io::Error| Error::because(format!("writing {}", path.display()), error);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        // Whole on disk before it has its name.
-        fs::File::open(file).and_then(|file| file.sync_all()).map_err(failed)?;
-        fs::rename(file, &path).map_err(failed)
+        let made = missing_above(&path);
+        let put = || {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            // Whole on disk before it has its name.
+            fs::File::open(file)?.sync_all()?;
+            fs::rename(file, &path)
+        };
+        put().map_err(|error| {
+            remove_empty(&made);
+            Error::because(format!("writing {}", path.display()), error)
+        })
+    }
+
+    fn beside(&self, path: &str) -> Option<PathBuf> {
+        let path = self.root.join(path);
+        path.is_file().then_some(path)
+    }
+
+    fn hold(&self) -> Result<Hold> {
+        Hold::of(&self.root)
     }
 }
 
@@ -137,9 +204,9 @@ mod tests {
         settings: Settings,
     ) -> Result<Summary> {
         let folder = Folder { root: root.to_owned() };
-        let (scratch, bytes_read) = (folder.scratch(), Arc::default());
+        let (scratch, progress) = (folder.scratch(), Arc::default());
         let reader = reader("binance", kind);
-        Job { reader, files, settings, bad_rows, dry_run: false, scratch, bytes_read }.run(&folder)
+        Job { reader, files, settings, bad_rows, dry_run: false, scratch, progress }.run(&folder)
     }
 
     fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
@@ -265,8 +332,7 @@ mod tests {
         let files = [file(folder.path(), "BTCUSDT-1m-2026-01.csv", &text)];
         let error = ingest(&root, "klines", &files).unwrap_err().to_string();
         assert!(error.contains("BTCUSDT-1m-2026-01.csv:2: 'open' must be a positive number, was '-1'"), "{error}");
-        assert_eq!(files_of(&root), Vec::<String>::new());
-        assert!(fs::read_dir(&root).unwrap().next().is_none(), "no folder of what was under way");
+        assert!(!root.exists(), "nothing that was not there before");
         let summary = ingest_with(&root, "klines", &files, BadRows::Skip, Settings::default()).unwrap();
         assert_eq!(summary.bad_rows, 1);
         assert!(summary.first_bad.unwrap().contains(":2: 'open'"));
@@ -333,7 +399,45 @@ mod tests {
         let path = folder.path().join("BTCUSDT-1m-2026-01.csv.gz");
         fs::write(&path, &bytes[..bytes.len() - 10]).unwrap();
         assert!(ingest(&root, "klines", &[path]).is_err());
-        assert_eq!(files_of(&root), Vec::<String>::new());
+        assert!(!root.exists());
+    }
+
+    #[test]
+    fn two_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        let files: Vec<PathBuf> = (0..6)
+            .map(|part| {
+                let lines = (0..50).map(|minute| kline(START + (part * 40 + minute) * 60_000, 100.0));
+                file(folder.path(), &format!("BTCUSDT-1m-{part}.csv"), &lines.collect::<String>())
+            })
+            .collect();
+        std::thread::scope(|scope| {
+            for file in &files {
+                scope.spawn(|| ingest(&root, "klines", std::slice::from_ref(file)).unwrap());
+            }
+        });
+        let path = root.join("candles/exchange=binance/symbol=BTCUSDT/year=2026/part.parquet");
+        assert_eq!(times(&read(&path)).len(), 250);
+        assert_eq!(files_of(&root).len(), 1, "{:?}", files_of(&root));
+    }
+
+    #[test]
+    fn a_dry_run_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Folder { root: folder.path().join("a/root") };
+        let files = [file(folder.path(), "BTCUSDT-1m-2026-01.csv", &kline(START, 100.0))];
+        let job = Job {
+            reader: reader("binance", "klines"),
+            files: &files,
+            settings: Settings::default(),
+            bad_rows: BadRows::Error,
+            dry_run: true,
+            scratch: place.scratch(),
+            progress: Arc::default(),
+        };
+        assert_eq!(job.run(&place).unwrap().keys.len(), 1);
+        assert!(!folder.path().join("a").exists());
     }
 
     proptest! {

@@ -6,24 +6,21 @@
 //!
 //! Sizes are contracts: contracts × contract value is base units, or, of inverse contracts, USD, which become base units
 //! at the row's price. A file's day begins at 16:00 UTC and its rows are in no order; neither matters here. The price of a
-//! liquidation is the bankruptcy price; the trigger is worked out with the maintenance margin rate of the first bracket
-//! (0.4 %).
+//! liquidation is the bankruptcy price; the trigger is worked out from it (see [`super::trigger`]).
 
 use serde_json::Value as Json;
 
-use super::bybit::{Settlement, give_settlements};
 use super::delimited::{Delimited, Field, Record};
-use super::documents::{as_number, each_value, member, number, text, time};
-use super::reading::{BadRow, Out, Reader, Row, Settings, Value, day_in, hash_of};
+use super::documents::{as_number, each_value, list, number, text, time};
+use super::plausible::Guard;
+use super::reading::{BadRow, Entry, Out, Reader, Row, Settings, Value, check_named, day_of, identity_of};
+use super::settlement::{Settlement, give_settlements};
 use super::source::Source;
-use super::symbols::canonical;
+use super::symbols::{canonical, contract_usd, is_inverse};
 use crate::error::{Error, Result};
 use crate::market::tables::{CANDLES, FUNDING, LEVERAGE_TIERS, LIQUIDATIONS, OPEN_INTEREST, TRADES};
 
 const EXCHANGE: &str = "okx";
-
-/// Of the first bracket of the large coins.
-const MAINTENANCE_MARGIN_RATE: f64 = 0.004;
 
 /// Base units per contract of linear swaps, as the API states them.
 const CONTRACT_SIZES: [(&str, f64); 2] = [("BTC-USDT-SWAP", 0.01), ("ETH-USDT-SWAP", 0.1)];
@@ -83,9 +80,21 @@ struct Market {
     contract: Contract,
 }
 
+/// The market that a file of the archive is named for: `BTC-USDT-SWAP-trades-2026-05-28.csv`.
+fn named_for(source: &Source<'_>, out: &Out<'_>) -> Option<String> {
+    let parts: Vec<&str> = source.file.split('-').take(3).collect();
+    let is_coin =
+        |part: &str| part.len() >= 2 && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let name = parts.join("-");
+    let is_name = check_derivative("", &name).is_ok() && parts.iter().take(2).all(|part| is_coin(part));
+    (is_name && out.guard() == Guard::Refuse).then_some(name)
+}
+
 /// The markets of one file. What `--contract-size` says holds for one of them only.
 struct Markets<'s> {
     settings: &'s Settings,
+    /// The one that the file is named for.
+    named: Option<String>,
     /// The market of which the size was said: that of `--symbol`, or the first that needs it.
     said_for: Option<String>,
     last: Option<Market>,
@@ -93,7 +102,7 @@ struct Markets<'s> {
 
 impl<'s> Markets<'s> {
     fn new(settings: &'s Settings) -> Markets<'s> {
-        Markets { settings, said_for: settings.symbol.as_deref().map(canonical), last: None }
+        Markets { settings, named: None, said_for: settings.symbol.as_deref().map(canonical), last: None }
     }
 
     /// Looks up a market; nearly every row is of the same one as the row before.
@@ -102,6 +111,7 @@ impl<'s> Markets<'s> {
             Some(last) if last.name == name => {}
             _ => {
                 check_derivative(column, name)?;
+                check_named(self.named.as_deref(), column, name)?;
                 let contract = self.contract(column, name)?;
                 self.last = Some(Market { name: name.to_owned(), symbol: canonical(name), contract });
             }
@@ -111,9 +121,9 @@ impl<'s> Markets<'s> {
 
     fn contract(&mut self, column: &str, name: &str) -> Result<Contract, BadRow> {
         let symbol = canonical(name);
-        let is_inverse = name.split('-').nth(1) == Some("USD");
+        let is_inverse = is_inverse(name);
         let known = match is_inverse {
-            true => Some(if name.starts_with("BTC-") { 100.0 } else { 10.0 }),
+            true => Some(contract_usd(name)),
             false => CONTRACT_SIZES.iter().find(|(known, _)| *known == name).map(|(_, size)| *size),
         };
         let is_said_for = self.said_for.as_ref().is_none_or(|said| *said == symbol);
@@ -154,26 +164,8 @@ fn push<const N: usize>(
     row: Result<Entry<N>, BadRow>,
 ) -> Result<Result<(), BadRow>> {
     match row {
-        Ok(entry) => give(out, record.line, Ok(entry)).map(Ok),
+        Ok(entry) => out.give(record.line, EXCHANGE, Ok(entry)).map(Ok),
         Err(bad) => Ok(Err(bad)),
-    }
-}
-
-/// A row that could be read.
-struct Entry<const N: usize> {
-    symbol: String,
-    ts: i64,
-    identity: Option<u64>,
-    values: [Value<'static>; N],
-}
-
-/// Pushes what could be read of an entry of an answer or a message; the others of it are read in any case.
-fn give<const N: usize>(out: &mut Out<'_>, line: u64, entry: Result<Entry<N>, BadRow>) -> Result<()> {
-    match entry {
-        Ok(Entry { symbol, ts, identity, values }) => {
-            out.push(line, &Row { exchange: EXCHANGE, symbol: &symbol, ts, identity, values: &values })
-        }
-        Err(bad) => out.refuse(line, &bad),
     }
 }
 
@@ -190,10 +182,11 @@ struct TradeFields {
 fn trades(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Result<()> {
     // Columns by name: since 2026 a column 'source' stands behind the others.
     let columns = ["instrument_name", "trade_id", "side", "price", "size", "created_time"];
+    let named = named_for(source, out);
     let file = Delimited::open(source, &columns)?;
     let [name, id, side, price, size, ts] = columns.map(|name| file.column(name));
     let fields = TradeFields { name: name?, id: id?, side: side?, price: price?, size: size?, ts: ts? };
-    let mut markets = Markets::new(settings);
+    let mut markets = Markets { named, ..Markets::new(settings) };
     file.each(out, |record, out| push(record, out, trade(record, &fields, &mut markets)))
 }
 
@@ -217,6 +210,7 @@ fn trade(record: &Record<'_>, fields: &TradeFields, markets: &mut Markets<'_>) -
 fn candles(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> Result<()> {
     let columns =
         ["instrument_name", "open", "high", "low", "close", "vol", "vol_ccy", "vol_quote", "open_time", "confirm"];
+    let named = named_for(source, out);
     let file = Delimited::open(source, &columns)?;
     let (name, ts, confirm) = (file.column("instrument_name")?, file.column("open_time")?, file.column("confirm")?);
     // 'vol' is contracts, 'vol_ccy' base units.
@@ -230,13 +224,20 @@ fn candles(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> 
             Ok(false) => return Ok(Ok(())),
             Err(bad) => return Ok(Err(bad)),
         }
-        push(record, out, candle(record, name, ts, numbers))
+        push(record, out, candle(record, named.as_deref(), name, ts, numbers))
     })
 }
 
-fn candle(record: &Record<'_>, name: Field, ts: Field, numbers: [Field; 5]) -> Result<Entry<6>, BadRow> {
+fn candle(
+    record: &Record<'_>,
+    named: Option<&str>,
+    name: Field,
+    ts: Field,
+    numbers: [Field; 5],
+) -> Result<Entry<6>, BadRow> {
     let name = record.text(name)?;
     check_derivative("instrument_name", name)?;
+    check_named(named, "instrument_name", name)?;
     let [open, high, low, close, volume] = numbers.map(|field| record.number(field).map(Value::Number));
     let values = [open?, high?, low?, close?, volume?, Value::Null];
     Ok(Entry { symbol: canonical(name), ts: record.instant(ts)?, identity: None, values })
@@ -244,6 +245,7 @@ fn candle(record: &Record<'_>, name: Field, ts: Field, numbers: [Field; 5]) -> R
 
 fn funding(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> Result<()> {
     let columns = ["instrument_name", "funding_rate", "funding_time"];
+    let named = named_for(source, out);
     let file = Delimited::open(source, &columns)?;
     let [name, rate, ts] = columns.map(|name| file.column(name));
     let (name, rate, ts) = (name?, rate?, ts?);
@@ -253,18 +255,13 @@ fn funding(source: &mut Source<'_>, _settings: &Settings, out: &mut Out<'_>) -> 
         let settlement = || -> Result<Settlement, BadRow> {
             let name = record.text(name)?;
             check_derivative("instrument_name", name)?;
+            check_named(named.as_deref(), "instrument_name", name)?;
             let (symbol, line) = (canonical(name), record.line);
             Ok(Settlement { line, symbol, ts: record.instant(ts)?, rate: record.number(rate)?, hours: None })
         };
         Ok(settlement().map(|settlement| settlements.push(settlement)))
     })?;
     give_settlements(EXCHANGE, &settlements, out)
-}
-
-/// A member that is a list.
-fn list<'v>(value: &'v Json, name: &str) -> Result<&'v [Json], BadRow> {
-    let found = member(value, name)?;
-    found.as_array().map(Vec::as_slice).ok_or_else(|| BadRow::new(name, "a list", found))
 }
 
 /// The list in an answer or a message.
@@ -287,20 +284,28 @@ fn open_interest(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>
             Err(bad) => return Ok(Err(bad)),
         };
         for entry in entries {
-            give(out, line, open_interest_entry(entry, &symbol))?;
+            match open_interest_entry(entry) {
+                Ok((ts, amount, usd)) => {
+                    let values = [Value::Number(amount)];
+                    let row = Row { exchange: EXCHANGE, symbol: &symbol, ts, identity: None, values: &values };
+                    out.push_with_value(line, &row, usd)?;
+                }
+                Err(bad) => out.refuse(line, &bad)?,
+            }
         }
         Ok(Ok(()))
     })
 }
 
-fn open_interest_entry(entry: &Json, symbol: &str) -> Result<Entry<1>, BadRow> {
+/// Time, amount and value of an entry.
+fn open_interest_entry(entry: &Json) -> Result<(i64, f64, Option<f64>), BadRow> {
     // Instant, contracts, base units, USD.
-    let [at, _, base, _] = entry.as_array().map_or(&[][..], Vec::as_slice) else {
+    let [at, _, base, usd] = entry.as_array().map_or(&[][..], Vec::as_slice) else {
         return Err(BadRow::new("data", "rows of 4 values (time, contracts, base, USD)", entry));
     };
     let ts = time(&serde_json::json!({ "ts": at }), "ts")?;
     let amount = as_number(base).ok_or_else(|| BadRow::new("oi in base units", "a number", base))?;
-    Ok(Entry { symbol: symbol.to_owned(), ts, identity: None, values: [Value::Number(amount)] })
+    Ok((ts, amount, as_number(usd)))
 }
 
 fn liquidations(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Result<()> {
@@ -325,47 +330,39 @@ fn liquidations(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>)
 fn give_liquidations(entry: &Json, line: u64, markets: &mut Markets<'_>, out: &mut Out<'_>) -> Result<()> {
     let found = text(entry, "instId").and_then(|name| Ok((markets.find("instId", name)?, list(entry, "details")?)));
     match found {
-        Ok((market, details)) => details.iter().try_for_each(|detail| give(out, line, liquidation(detail, &market))),
+        Ok((market, details)) => {
+            details.iter().try_for_each(|detail| out.give(line, EXCHANGE, liquidation(detail, &market)))
+        }
         Err(bad) => out.refuse(line, &bad),
     }
 }
 
 fn liquidation(detail: &Json, market: &Market) -> Result<Entry<5>, BadRow> {
-    let (side, sign) = match text(detail, "posSide")? {
-        "long" => ("long", 1.0),
-        "short" => ("short", -1.0),
+    let side = match text(detail, "posSide")? {
+        "long" => "long",
+        "short" => "short",
         // An account in net mode: the order that closes it tells, sold is a long.
         "net" => match text(detail, "side")? {
-            "sell" => ("long", 1.0),
-            "buy" => ("short", -1.0),
+            "sell" => "long",
+            "buy" => "short",
             other => return Err(BadRow::new("side", "buy or sell", other)),
         },
         other => return Err(BadRow::new("posSide", "long, short or net", other)),
     };
     let bankruptcy = number(detail, "bkPx")?;
     let (size, usd) = market.contract.worth(number(detail, "sz")?, bankruptcy);
-    let trigger = match market.contract {
-        Contract::Inverse(_) => bankruptcy * (1.0 + sign * MAINTENANCE_MARGIN_RATE),
-        Contract::Linear(_) => bankruptcy / (1.0 - sign * MAINTENANCE_MARGIN_RATE),
-    };
-    let [trigger, bankruptcy, size, usd] = [trigger, bankruptcy, size, usd].map(Value::Number);
+    let [bankruptcy, size, usd] = [bankruptcy, size, usd].map(Value::Number);
     Ok(Entry {
         symbol: market.symbol.clone(),
         ts: time(detail, "ts")?,
         // A stream that was recorded twice has the same detail twice.
-        identity: Some(hash_of(detail.to_string().as_bytes()) >> 1),
-        values: [Value::Text(side), trigger, bankruptcy, size, usd],
+        identity: Some(identity_of(detail.to_string().as_bytes())),
+        values: [Value::Text(side), Value::Null, bankruptcy, size, usd],
     })
 }
 
 fn position_tiers(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Result<()> {
-    let Some(known_since) = day_in(&source.file) else {
-        return Err(Error::new(format!(
-            "{}: an answer with brackets holds no date: put the day since when it is known into the file's name, as in \
-             position-tiers-2026-01-31.json",
-            source.name
-        )));
-    };
+    let known_since = day_of(source, "position-tiers-2026-01-31.json")?;
     let mut markets = Markets::new(settings);
     each_value(source, out, |answer, line, out| {
         let entries = match answered(answer) {
@@ -373,7 +370,7 @@ fn position_tiers(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_
             Err(bad) => return Ok(Err(bad)),
         };
         for entry in entries {
-            give(out, line, tier(entry, known_since, &mut markets))?;
+            out.give(line, EXCHANGE, tier(entry, known_since, &mut markets))?;
         }
         Ok(Ok(()))
     })
@@ -407,46 +404,11 @@ fn tier(entry: &Json, known_since: i64, markets: &mut Markets<'_>) -> Result<Ent
 
 #[cfg(test)]
 mod tests {
-    use super::super::reading::{BadRows, Sink};
+    use super::super::taken::{Taken, near, rows};
     use super::*;
 
-    #[derive(Debug, Clone, PartialEq)]
-    struct Taken {
-        symbol: String,
-        ts: i64,
-        identity: Option<u64>,
-        numbers: Vec<Option<f64>>,
-        texts: Vec<String>,
-    }
-
-    #[derive(Default)]
-    struct Rows(Vec<Taken>);
-
-    impl Sink for Rows {
-        fn take(&mut self, row: &Row<'_>) -> Result<()> {
-            assert_eq!(row.exchange, "okx");
-            let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-            for value in row.values {
-                match value {
-                    Value::Null => numbers.push(None),
-                    Value::Number(number) => numbers.push(Some(*number)),
-                    Value::Text(text) => texts.push((*text).to_owned()),
-                }
-            }
-            let (symbol, ts, identity) = (row.symbol.to_owned(), row.ts, row.identity);
-            self.0.push(Taken { symbol, ts, identity, numbers, texts });
-            Ok(())
-        }
-    }
-
     fn read_as(kind: &str, name: &str, text: &str, settings: &Settings) -> Result<Vec<Taken>> {
-        let reader = READERS.iter().find(|reader| reader.kind == kind).unwrap();
-        let mut rows = Rows::default();
-        let mut out = Out::new(reader.table, BadRows::Error, &mut rows);
-        out.begin(name);
-        (reader.read)(&mut Source::of_bytes(name, text.as_bytes()), settings, &mut out)?;
-        assert_eq!(out.bad, 0);
-        Ok(rows.0)
+        rows(READERS, kind, name, text, settings)
     }
 
     fn read(kind: &str, text: &str) -> Vec<Taken> {
@@ -458,15 +420,7 @@ mod tests {
     }
 
     fn said(symbol: Option<&str>, contract_size: Option<f64>) -> Settings {
-        Settings { symbol: symbol.map(str::to_owned), contract_size }
-    }
-
-    fn near(found: &[Option<f64>], expected: &[f64]) {
-        assert_eq!(found.len(), expected.len(), "{found:?}");
-        for (found, expected) in found.iter().zip(expected) {
-            let found = found.unwrap();
-            assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found} is not {expected}");
-        }
+        Settings { symbol: symbol.map(str::to_owned), contract_size, ..Settings::default() }
     }
 
     const TRADES_HEADER: &str = "instrument_name,trade_id,side,price,size,created_time";
@@ -516,6 +470,21 @@ mod tests {
         assert!(with(",7,", ",x,").contains("'trade_id' must be a whole number, was 'x'"));
         assert!(with("-SWAP", "").contains("'instrument_name' must be a swap or a future, as in BTC-USDT-SWAP, was"));
         assert!(with("trade_id", "id").contains("has no column 'trade_id'"));
+    }
+
+    #[test]
+    fn rows_are_of_the_market_in_the_name() {
+        let read = |file: &str| read_as("trades", file, &trade_of("BTC-USDT-SWAP"), &Settings::default());
+        for file in ["BTC-USDT-SWAP-trades-2026-05-28.csv", "allswap-trades-2026-05-28.csv", "a-b-2026"] {
+            assert_eq!(read(file).unwrap().len(), 1, "{file}");
+        }
+        let other = read("BTC-USD-SWAP-trades-2026-05-28.csv").unwrap_err().to_string();
+        assert!(other.contains("must be BTC-USD-SWAP, for which the file is named, was 'BTC-USDT-SWAP'"), "{other}");
+        let row = "BTC-USDT-SWAP,-0.0001,1767196800000";
+        let funding = format!("instrument_name,funding_rate,funding_time\n{row}\n");
+        let file = "ETH-USDT-SWAP-fundingrates-2026-05.csv";
+        let other = read_as("funding", file, &funding, &Settings::default()).unwrap_err().to_string();
+        assert!(other.contains("must be ETH-USDT-SWAP, for which the file is named"), "{other}");
     }
 
     const CANDLES_HEADER: &str = "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm";

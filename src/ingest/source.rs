@@ -8,13 +8,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
 use lz4_flex::frame::FrameDecoder;
 use rawzip::{CompressionMethod, RECOMMENDED_BUFFER_SIZE, ZipArchive};
 use sha2::{Digest, Sha256};
 
+use super::job::Progress;
 use crate::error::{Error, Result};
 
 /// Bytes that are unpacked at a time.
@@ -59,17 +59,19 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Counts the packed bytes that were read, for whoever shows how far the work is.
+/// Counts the packed bytes that were read, for whoever shows how far the work is, and stops where it was given up.
 struct Counted<R> {
     inner: R,
-    count: Arc<AtomicU64>,
+    progress: Arc<Progress>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.count.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
+        match self.progress.note(read as u64) {
+            true => Ok(read),
+            false => Err(std::io::Error::other("the work was given up")),
+        }
     }
 }
 
@@ -80,7 +82,7 @@ impl<R: Read> Read for Counted<R> {
 /// The file cannot be opened or unpacked, a `.CHECKSUM` beside it says something else, or `each` fails.
 pub fn each_source(
     path: &Path,
-    bytes_read: &Arc<AtomicU64>,
+    progress: &Arc<Progress>,
     each: &mut dyn FnMut(&mut Source<'_>) -> Result<()>,
 ) -> Result<()> {
     let name = path.display().to_string();
@@ -89,9 +91,9 @@ pub fn each_source(
     let file = File::open(path).map_err(failed)?;
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     if ending == "zip" {
-        return each_entry(file, &name, bytes_read, each);
+        return each_entry(file, &name, progress, each);
     }
-    let counted = BufReader::with_capacity(CHUNK, Counted { inner: file, count: Arc::clone(bytes_read) });
+    let counted = BufReader::with_capacity(CHUNK, Counted { inner: file, progress: Arc::clone(progress) });
     let reader: Box<dyn BufRead> = match ending.as_str() {
         "gz" => Box::new(BufReader::with_capacity(CHUNK, MultiGzDecoder::new(counted))),
         "lz4" => {
@@ -152,7 +154,7 @@ impl<R: Read> Read for Lz4<R> {
 fn each_entry(
     file: File,
     name: &str,
-    bytes_read: &Arc<AtomicU64>,
+    progress: &Arc<Progress>,
     each: &mut dyn FnMut(&mut Source<'_>) -> Result<()>,
 ) -> Result<()> {
     let failed = |error: rawzip::Error| Error::because(format!("{name}: not a whole zip archive"), error);
@@ -169,7 +171,7 @@ fn each_entry(
     for (path, method, wayfinder) in found {
         let inner = format!("{name} > {path}");
         let entry = archive.get_entry(wayfinder).map_err(failed)?;
-        let packed = Counted { inner: entry.reader(), count: Arc::clone(bytes_read) };
+        let packed = Counted { inner: entry.reader(), progress: Arc::clone(progress) };
         let unpacked: Box<dyn Read> = match method {
             CompressionMethod::STORE => Box::new(packed),
             CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(packed)),

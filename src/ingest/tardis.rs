@@ -11,27 +11,22 @@
 //! contracts whose size the file does not say, and the user must. Bybit's open interest sums both sides and is halved.
 //!
 //! The side of a liquidation is the order's: `sell` closes a long. Binance, Bybit and OKX print the bankruptcy price; the
-//! trigger is worked out with the maintenance margin rate of the first bracket (0.4 %).
+//! trigger is worked out from it (see [`super::trigger`]).
 //!
 //! Funding: rows state the rate for a `funding_timestamp` that lies ahead. The last rate that was seen for it is the settled
 //! one. The `funding_timestamp` that is current where a file ends has a row only if the file runs to it.
 
-use std::collections::BTreeMap;
-
 use super::delimited::{Delimited, Field, Record};
 use super::hyperliquid::symbol_of_coin;
-use super::reading::{BadRow, Out, Reader, Row, Settings, Value, hash_of};
+use super::plausible::Guard;
+use super::reading::{BadRow, Out, Reader, Row, Settings, Value, check_named, day_in, identity_of};
+use super::settlement::{Running, Seen};
 use super::source::Source;
-use super::symbols::{canonical, is_inverse};
+use super::symbols::{canonical, contract_usd, is_inverse};
 use crate::error::{Error, Result};
 use crate::market::tables::{FUNDING, LIQUIDATIONS, OPEN_INTEREST, TRADES};
 
 const VENDOR: &str = "tardis";
-
-/// Of the first bracket of the large coins.
-const MAINTENANCE_MARGIN_RATE: f64 = 0.004;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// How near to a settlement the end of a file must be for the settlement to be in it.
 const END_OF_FILE_MS: i64 = 5 * 60_000;
@@ -116,11 +111,8 @@ impl Market {
     fn unit(&self, settings: &Settings) -> Option<Unit> {
         let (exchange, name) = (self.named.0.as_str(), self.named.1.as_str());
         match exchange {
-            "binance-delivery" => {
-                let usual = if name.starts_with("BTC") { 100.0 } else { 10.0 };
-                Some(Unit::Usd(settings.contract_size.unwrap_or(usual)))
-            }
-            "bybit" if is_inverse(name) || is_dated_inverse(name) => Some(Unit::Usd(1.0)),
+            "binance-delivery" => Some(Unit::Usd(settings.contract_size.unwrap_or_else(|| contract_usd(name)))),
+            "bybit" if is_inverse(name) => Some(Unit::Usd(1.0)),
             "binance" | "binance-futures" | "bybit" | "bybit-spot" | "hyperliquid" => Some(Unit::Base(1.0)),
             _ if is_inverse(name) => settings.contract_size.map(Unit::Usd),
             _ => settings.contract_size.map(Unit::Base),
@@ -133,17 +125,39 @@ impl Market {
     }
 }
 
-/// Whether this is a dated inverse contract of Bybit: `BTCUSDH24`.
-fn is_dated_inverse(name: &str) -> bool {
-    let Some((_, [month, tens, ones])) = name.as_bytes().split_last_chunk::<3>() else { return false };
-    let name = name.get(..name.len() - 3).unwrap_or_default();
-    name.ends_with("USD") && b"FGHJKMNQUVXZ".contains(month) && tens.is_ascii_digit() && ones.is_ascii_digit()
+/// The market that a file is named for: `BTCUSDT.csv`, or `binance-futures_trades_2026-01-01_BTCUSDT.csv` as the vendor's
+/// own client writes it. Files of many markets are named for what they have in common, such as `PERPETUALS`.
+fn named_for(file: &str) -> Option<&str> {
+    let stem = file.strip_suffix(".csv")?;
+    let dated = stem.split('_').find(|part| day_in(part).is_some());
+    let name = match dated {
+        Some(day) => stem.split_once(day)?.1.strip_prefix('_')?,
+        None => stem,
+    };
+    let is_name = name.len() >= 5
+        && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'))
+        && ["USD", "USDC", "USDT"].iter().any(|quote| name.contains(quote));
+    is_name.then_some(name)
+}
+
+/// What a file is called, and the market that it is named for.
+#[derive(Debug)]
+struct Names {
+    file: String,
+    market: Option<String>,
+}
+
+impl Names {
+    fn of(source: &Source<'_>, out: &Out<'_>) -> Names {
+        let market = named_for(&source.file).filter(|_| out.guard() == Guard::Refuse);
+        Names { file: source.name.clone(), market: market.map(str::to_owned) }
+    }
 }
 
 /// Finds the market of each row; it is the same one in most files.
 #[derive(Debug)]
 struct Markets<'s> {
-    file: String,
+    names: Names,
     settings: &'s Settings,
     exchange: Field,
     symbol: Field,
@@ -153,9 +167,9 @@ struct Markets<'s> {
 }
 
 impl<'s> Markets<'s> {
-    fn new(file: String, settings: &'s Settings, columns: &Delimited<'_, '_>) -> Result<Markets<'s>> {
+    fn new(names: Names, settings: &'s Settings, columns: &Delimited<'_, '_>) -> Result<Markets<'s>> {
         let (exchange, symbol) = (columns.column("exchange")?, columns.column("symbol")?);
-        Ok(Markets { file, settings, exchange, symbol, sized: None, current: None })
+        Ok(Markets { names, settings, exchange, symbol, sized: None, current: None })
     }
 
     /// The market of a row, and what its amounts are, if that is known.
@@ -164,6 +178,9 @@ impl<'s> Markets<'s> {
         let is_other = |(market, _): &(Market, Option<Unit>)| market.named.0 != exchange || market.named.1 != symbol;
         if self.current.as_ref().is_some_and(is_other) {
             self.current = None;
+        }
+        if self.current.is_none() {
+            check_named(self.names.market.as_deref(), "symbol", symbol)?;
         }
         let settings = self.settings;
         Ok(self.current.get_or_insert_with(|| {
@@ -187,7 +204,7 @@ impl<'s> Markets<'s> {
             return Err(Error::new(format!(
                 "{}: amounts of {name} on '{exchange}' are contracts, and the file does not say how large one is: say \
                  --contract-size (base units per contract, USD of an inverse one)",
-                self.file
+                self.names.file
             )));
         };
         if market.is_sized_by_user() {
@@ -196,7 +213,7 @@ impl<'s> Markets<'s> {
                 return Err(Error::new(format!(
                     "{}: has contracts of {sized} and of {name}, one --contract-size cannot be that of both: read a file \
                      per symbol",
-                    self.file
+                    self.names.file
                 )));
             }
         }
@@ -223,9 +240,7 @@ fn each_sized<const N: usize>(
         match read(record, &market, unit) {
             Ok(Some((ts, identity, values))) => {
                 let symbol = market.symbol.as_deref().unwrap_or_default();
-                // The highest bit of an identity is taken.
-                let identity = Some(identity >> 1);
-                let row = Row { exchange: &market.exchange, symbol, ts, identity, values: &values };
+                let row = Row { exchange: &market.exchange, symbol, ts, identity: Some(identity), values: &values };
                 out.push(record.line, &row).map(Ok)
             }
             Ok(None) => Ok(Ok(())),
@@ -255,7 +270,7 @@ impl Prints {
     /// The id, or where there is none the whole line.
     fn identity(&self, record: &Record<'_>) -> Result<u64, BadRow> {
         let id = record.text(self.id)?;
-        Ok(hash_of(if id.is_empty() { record.bytes() } else { id.as_bytes() }))
+        Ok(identity_of(if id.is_empty() { record.bytes() } else { id.as_bytes() }))
     }
 
     /// Whether the order bought.
@@ -275,9 +290,9 @@ impl Prints {
 }
 
 fn trades(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Result<()> {
-    let name = source.name.clone();
+    let names = Names::of(source, out);
     let file = Delimited::open(source, &PRINTS)?;
-    let (markets, prints) = (Markets::new(name, settings, &file)?, Prints::of(&file)?);
+    let (markets, prints) = (Markets::new(names, settings, &file)?, Prints::of(&file)?);
     each_sized(file, markets, out, |record, _, unit| {
         let side = if prints.has_bought(record)? { "buy" } else { "sell" };
         let price = prints.price(record)?;
@@ -288,30 +303,21 @@ fn trades(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Re
 }
 
 fn liquidations(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Result<()> {
-    let name = source.name.clone();
+    let names = Names::of(source, out);
     let file = Delimited::open(source, &PRINTS)?;
-    let (markets, prints) = (Markets::new(name, settings, &file)?, Prints::of(&file)?);
+    let (markets, prints) = (Markets::new(names, settings, &file)?, Prints::of(&file)?);
     each_sized(file, markets, out, |record, market, unit| {
         // The order that closes a long sells.
-        let (side, sign) = if prints.has_bought(record)? { ("short", -1.0) } else { ("long", 1.0) };
+        let side = if prints.has_bought(record)? { "short" } else { "long" };
         let (price, amount) = (prints.price(record)?, record.number(prints.amount)?);
-        let [trigger, bankruptcy] = trigger_and_bankruptcy(&market.exchange, unit, price, sign);
+        let (trigger, bankruptcy) = match market.exchange.as_str() {
+            "binance" | "bybit" | "okx" => (Value::Null, Value::Number(price)),
+            _ => (Value::Number(price), Value::Null),
+        };
         let [size, usd] = [unit.base(amount, price), unit.usd(amount, price)].map(Value::Number);
         let values = [Value::Text(side), trigger, bankruptcy, size, usd];
         Ok(Some((record.instant(prints.ts)?, prints.identity(record)?, values)))
     })
-}
-
-/// What the printed price of a liquidation says of the trigger and of the bankruptcy price.
-fn trigger_and_bankruptcy(exchange: &str, unit: Unit, price: f64, sign: f64) -> [Value<'static>; 2] {
-    if !matches!(exchange, "binance" | "bybit" | "okx") {
-        return [Value::Number(price), Value::Null];
-    }
-    let trigger = match unit {
-        Unit::Usd(_) => price * (1.0 + sign * MAINTENANCE_MARGIN_RATE),
-        Unit::Base(_) => price / (1.0 - sign * MAINTENANCE_MARGIN_RATE),
-    };
-    [Value::Number(trigger), Value::Number(price)]
 }
 
 const TICKERS: [&str; 11] = [
@@ -329,11 +335,11 @@ const TICKERS: [&str; 11] = [
 ];
 
 fn open_interest(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Result<()> {
-    let name = source.name.clone();
+    let names = Names::of(source, out);
     let file = Delimited::open(source, &TICKERS)?;
     let (ts, amount) = (file.column("timestamp")?, file.column("open_interest")?);
     let prices = [file.column("mark_price")?, file.column("last_price")?];
-    let markets = Markets::new(name, settings, &file)?;
+    let markets = Markets::new(names, settings, &file)?;
     each_sized(file, markets, out, |record, market, unit| {
         let Some(amount) = record.optional_number(Some(amount))? else { return Ok(None) };
         let price = match unit {
@@ -342,7 +348,7 @@ fn open_interest(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>
         };
         let sides = if market.exchange == "bybit" { 2.0 } else { 1.0 };
         let values = [Value::Number(unit.base(amount, price) / sides)];
-        Ok(Some((record.instant(ts)?, hash_of(record.bytes()), values)))
+        Ok(Some((record.instant(ts)?, identity_of(record.bytes()), values)))
     })
 }
 
@@ -358,24 +364,13 @@ fn price_of(record: &Record<'_>, prices: [Field; 2]) -> Result<f64, BadRow> {
     ))
 }
 
-/// The last rate that was seen for a settlement.
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    seen: i64,
-    line: u64,
-    rate: f64,
-}
-
-/// The rates of one market by the instant of settlement.
-type Settlements = BTreeMap<i64, Rate>;
-
 fn funding(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> Result<()> {
-    let name = source.name.clone();
+    let names = Names::of(source, out);
     let file = Delimited::open(source, &TICKERS)?;
     let (ts, rate, settled) =
         (file.column("timestamp")?, file.column("funding_rate")?, file.column("funding_timestamp")?);
-    let mut markets = Markets::new(name, settings, &file)?;
-    let mut found = BTreeMap::<(String, String), Settlements>::new();
+    let mut markets = Markets::new(names, settings, &file)?;
+    let mut running = Running::default();
     file.each(out, |record, _| {
         let mut read = || -> Result<(), BadRow> {
             let (Market { exchange, symbol, .. }, _) = markets.of(record)?;
@@ -384,95 +379,42 @@ fn funding(source: &mut Source<'_>, settings: &Settings, out: &mut Out<'_>) -> R
                 return Ok(());
             }
             let (settled, seen) = (record.instant(settled)?, record.instant(ts)?);
-            let row = Rate { seen, line: record.line, rate };
-            let settlements = found.entry((exchange.clone(), symbol.clone())).or_default();
-            let last = settlements.entry(settled).or_insert(row);
-            if last.seen <= seen {
-                *last = row;
-            }
+            running.see(exchange, symbol, settled, Seen { line: record.line, ts: seen, rate });
             Ok(())
         };
         Ok(read())
     })?;
-    for ((exchange, symbol), settlements) in &found {
-        push_settlements(exchange, symbol, settlements, out)?;
-    }
-    Ok(())
-}
-
-fn push_settlements(exchange: &str, symbol: &str, settlements: &Settlements, out: &mut Out<'_>) -> Result<()> {
-    let instants: Vec<i64> = settlements.keys().copied().collect();
-    let usual = if exchange == "hyperliquid" { 1 } else { 8 };
-    for (index, (&ts, last)) in settlements.iter().enumerate() {
-        // The rate of a settlement that the file does not reach may still change.
-        if index + 1 == instants.len() && ts.saturating_sub(last.seen) > END_OF_FILE_MS {
-            continue;
-        }
-        let hours = interval_hours(&instants, index).unwrap_or(usual);
-        let values = [Value::Number(last.rate), Value::Number(hours as f64)];
-        out.push(last.line, &Row { exchange, symbol, ts, identity: None, values: &values })?;
-    }
-    Ok(())
-}
-
-/// The distance to the nearer neighbour, so that a gap on one side does not count as an interval.
-fn interval_hours(instants: &[i64], index: usize) -> Option<i64> {
-    let at = instants.get(index)?;
-    let before = index.checked_sub(1).and_then(|index| instants.get(index)).map(|before| at.saturating_sub(*before));
-    let after = instants.get(index + 1).map(|after| after.saturating_sub(*at));
-    let distance = before.into_iter().chain(after).min()?;
-    let hours = distance.saturating_add(HOUR_MS / 2) / HOUR_MS;
-    (1..=24).contains(&hours).then_some(hours)
+    // The rate of a settlement that the file does not reach may still change.
+    running.give(None, |before, has_later| has_later || before <= END_OF_FILE_MS, out)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::settlement::HOUR_MS;
+    use super::super::taken::{Taken, rows};
     use super::*;
-    use crate::ingest::reading::{BadRows, Sink};
 
     /// 2026-01-01 00:00 UTC.
     const DAY: i64 = 1_767_225_600_000;
 
-    /// Exchange, symbol, instant and values, as text.
-    type Taken = (String, String, i64, Vec<String>);
-
-    #[derive(Default)]
-    struct Rows(Vec<Taken>, Vec<Option<u64>>);
-
-    impl Sink for Rows {
-        fn take(&mut self, row: &Row<'_>) -> Result<()> {
-            let values = row.values.iter().map(|value| match value {
-                Value::Null => "null".to_owned(),
-                // Without the last digits, in which divisions differ.
-                Value::Number(number) => format!("{}", (number * 1e9).round() / 1e9),
-                Value::Text(text) => (*text).to_owned(),
-            });
-            self.0.push((row.exchange.to_owned(), row.symbol.to_owned(), row.ts, values.collect()));
-            self.1.push(row.identity);
-            Ok(())
-        }
+    fn read_all(kind: &str, text: &str, contract_size: Option<f64>) -> Result<Vec<Taken>> {
+        rows(READERS, kind, "a.csv", text, &Settings { contract_size, ..Settings::default() })
     }
 
-    fn read_all(kind: &str, text: &str, contract_size: Option<f64>) -> Result<Rows> {
-        let reader = READERS.iter().find(|reader| reader.kind == kind).unwrap();
-        let mut rows = Rows::default();
-        let mut out = Out::new(reader.table, BadRows::Error, &mut rows);
-        out.begin("a.csv");
-        let settings = Settings { contract_size, ..Settings::default() };
-        (reader.read)(&mut Source::of_bytes("a.csv", text.as_bytes()), &settings, &mut out)?;
-        Ok(rows)
-    }
+    /// Exchange, symbol, instant and values.
+    type Short = (String, String, i64, String);
 
-    fn read(kind: &str, text: &str, contract_size: Option<f64>) -> Vec<Taken> {
-        read_all(kind, text, contract_size).unwrap().0
+    fn read(kind: &str, text: &str, contract_size: Option<f64>) -> Vec<Short> {
+        let rows = read_all(kind, text, contract_size).unwrap();
+        rows.into_iter().map(|row| (row.exchange, row.symbol, row.ts, row.values)).collect()
     }
 
     fn error(kind: &str, text: &str, contract_size: Option<f64>) -> String {
         read_all(kind, text, contract_size).err().unwrap().to_string()
     }
 
-    fn row(exchange: &str, symbol: &str, ts: i64, values: &str) -> Taken {
-        (exchange.to_owned(), symbol.to_owned(), ts, values.split(' ').map(str::to_owned).collect())
+    fn row(exchange: &str, symbol: &str, ts: i64, values: &str) -> Short {
+        (exchange.to_owned(), symbol.to_owned(), ts, values.to_owned())
     }
 
     fn prints(rows: &str) -> String {
@@ -521,7 +463,7 @@ mod tests {
         assert!(message.contains("one --contract-size cannot be that of both"), "{message}");
         // What is in base units already is not multiplied.
         let text = prints("binance-futures,BTCUSDT,1767225600123456,1767225600125000,11,buy,50000,0.5\n");
-        assert_eq!(read("trades", &text, Some(0.01))[0].3[1], "0.5");
+        assert_eq!(read("trades", &text, Some(0.01))[0].3, "50000 0.5 buy");
     }
 
     #[test]
@@ -536,6 +478,25 @@ mod tests {
     }
 
     #[test]
+    fn files_are_named_for_one_market_or_for_many() {
+        for (file, market) in [
+            ("BTCUSDT.csv", Some("BTCUSDT")),
+            ("binance-futures_trades_2026-01-01_BTCUSDT.csv", Some("BTCUSDT")),
+            ("binance-delivery_trades_2026-01-01_BTCUSD_PERP.csv", Some("BTCUSD_PERP")),
+            ("okex-swap_trades_2026-01-01_BTC-USDT-SWAP.csv", Some("BTC-USDT-SWAP")),
+            ("binance-futures_trades_2026-01-01_PERPETUALS.csv", None),
+            ("a.csv", None),
+            ("mine_BTCUSDT.csv", None),
+        ] {
+            assert_eq!(named_for(file), market, "{file}");
+        }
+        let text = prints("binance-futures,BTCUSDT,1767225600123456,1767225600125000,11,buy,50000,0.5\n");
+        let other = rows(READERS, "trades", "ETHUSDT.csv", &text, &Settings::default()).unwrap_err().to_string();
+        assert!(other.contains("'symbol' must be ETHUSDT, for which the file is named, was 'BTCUSDT'"), "{other}");
+        assert_eq!(rows(READERS, "trades", "BTCUSDT.csv", &text, &Settings::default()).unwrap().len(), 1);
+    }
+
+    #[test]
     fn the_id_or_else_the_line_is_the_identity() {
         let text = prints(
             "bybit,BTCUSDT,1767225600123456,1767225600125000,a,sell,50000,1\n\
@@ -544,11 +505,11 @@ mod tests {
              bybit,BTCUSDT,1767225600123456,1767225600125000,,sell,50000,1\n\
              bybit,BTCUSDT,1767225600123456,1767225600125000,,sell,50000,2\n",
         );
-        let identities = read_all("liquidations", &text, None).unwrap().1;
+        let rows = read_all("liquidations", &text, None).unwrap();
+        let identities: Vec<_> = rows.into_iter().map(|row| row.identity.unwrap()).collect();
         assert_eq!(identities[0], identities[1]);
         assert_eq!(identities[2], identities[3]);
         assert!(identities[3] != identities[4] && identities[0] != identities[2]);
-        assert!(identities.iter().all(|identity| identity.is_some_and(|identity| identity >> 63 == 0)));
     }
 
     #[test]
@@ -639,15 +600,11 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_the_distance_to_the_nearer_settlement() {
-        let hours = |hours: &[i64]| hours.iter().map(|hour| hour * HOUR_MS).collect::<Vec<_>>();
-        assert_eq!(interval_hours(&hours(&[8, 24, 32]), 1), Some(8));
-        assert_eq!(interval_hours(&hours(&[8]), 0), None);
-        assert_eq!(interval_hours(&hours(&[8, 80]), 1), None);
+    fn a_settlement_alone_has_the_usual_interval() {
         let rows = ticker("hyperliquid,BTC", 0.99, 1, "0.0000125");
-        assert_eq!(read("derivative_ticker-funding", &tickers(&rows), None)[0].3, ["0.0000125", "1"]);
+        assert_eq!(read("derivative_ticker-funding", &tickers(&rows), None)[0].3, "0.0000125 1");
         let rows = ticker("bybit,BTCUSDT", 7.99, 8, "0.0001");
-        assert_eq!(read("derivative_ticker-funding", &tickers(&rows), None)[0].3, ["0.0001", "8"]);
+        assert_eq!(read("derivative_ticker-funding", &tickers(&rows), None)[0].3, "0.0001 8");
     }
 
     #[test]

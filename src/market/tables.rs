@@ -215,7 +215,7 @@ pub static LIQUIDATIONS: Table = Table {
         Column::new("side", Kind::Text, "", "side of the POSITION that was liquidated: long or short"),
         Column::optional("price", Kind::Number, "quote per base", "trigger price"),
         Column::optional("bankruptcy_price", Kind::Number, "quote per base", "price at which the margin was used up"),
-        Column::new("size", Kind::Number, "base", "liquidated quantity"),
+        Column::optional("size", Kind::Number, "base", "liquidated quantity; null of sums that state USD alone"),
         Column::new("notional_usd", Kind::Number, "USD", "value as the exchange states it"),
     ],
     by_day: true,
@@ -264,6 +264,29 @@ pub static LEVERAGE_TIERS: Table = Table {
     by_day: false,
 };
 
+/// Somebody else's heatmaps and maps, such as a vendor's: the columns that `liq_heatmap` returns, so that whatever reads
+/// its result reads these.
+///
+/// A frame is all rows of one key and instant. Where another file has the same instant, its frame takes the place of the
+/// whole frame before.
+pub static HEATMAP: Table = Table {
+    name: "heatmap",
+    doc: "a cell of a liquidation heatmap as somebody else published it",
+    columns: &[
+        Column::new("ts", Kind::Time, "", "instant of the frame: nothing later is in it"),
+        EXCHANGE,
+        SYMBOL,
+        Column::new("price", Kind::Number, "quote per base", "current price: the last close before the frame"),
+        Column::new("side", Kind::Text, "", "side of the positions: long stands below price, short above"),
+        Column::optional("leverage", Kind::Number, "", "leverage of the positions; null for all together"),
+        Column::new("price_low", Kind::Number, "quote per base", "lower limit of the cell, included"),
+        Column::new("price_high", Kind::Number, "quote per base", "upper limit of the cell, excluded"),
+        Column::new("notional_usd", Kind::Number, "USD", "what would be liquidated here, as published"),
+        Column::new("intensity", Kind::Number, "0..1", "notional_usd / the largest of the same frame"),
+    ],
+    by_day: true,
+};
+
 /// Daily price bars, for long averages.
 pub static DAILY_CANDLES: Table =
     Table { name: "daily_candles", doc: "a daily price bar", columns: CANDLES.columns, by_day: false };
@@ -294,8 +317,17 @@ pub static MODEL_BARS: &[Column] =
     &[TS, EXCHANGE, SYMBOL, OPEN, HIGH, LOW, CLOSE, VOLUME, OPEN_INTEREST_AT_OPEN, OPEN_INTEREST_AT_CLOSE];
 
 /// Every table that a data root may hold, in the order in which they are listed.
-pub static TABLES: &[&Table] =
-    &[&CANDLES, &TRADES, &OPEN_INTEREST, &FUNDING, &LIQUIDATIONS, &POSITIONS, &LEVERAGE_TIERS, &DAILY_CANDLES];
+pub static TABLES: &[&Table] = &[
+    &CANDLES,
+    &TRADES,
+    &OPEN_INTEREST,
+    &FUNDING,
+    &LIQUIDATIONS,
+    &POSITIONS,
+    &LEVERAGE_TIERS,
+    &HEATMAP,
+    &DAILY_CANDLES,
+];
 
 /// Returns the table of a name.
 pub fn table(name: &str) -> Option<&'static Table> {

@@ -35,6 +35,10 @@ pub enum ParameterKind {
     Name,
     /// Names of columns, as `['exchange', 'symbol']`.
     NameList,
+    /// A text; the words say which.
+    Text(&'static str),
+    /// Time from an instant to another, the later one exclusive, as text: `2026-01-01..2026-02-01`.
+    TimeRange,
 }
 
 impl ParameterKind {
@@ -42,7 +46,8 @@ impl ParameterKind {
     pub fn type_name(&self) -> &'static str {
         match self {
             ParameterKind::Relation => "relation",
-            ParameterKind::Choice(_) | ParameterKind::Alias(_) | ParameterKind::Name => "text",
+            ParameterKind::Choice(_) | ParameterKind::Alias(_) | ParameterKind::Name | ParameterKind::Text(_) => "text",
+            ParameterKind::TimeRange => "time range",
             ParameterKind::Number(_) => "number",
             ParameterKind::NumberList(_) => "number or list of numbers",
             ParameterKind::Interval => "interval",
@@ -77,6 +82,10 @@ impl ParameterKind {
             ParameterKind::Boolean => "true or false".to_owned(),
             ParameterKind::Name => "the name of a column, as text".to_owned(),
             ParameterKind::NameList => "a list of column names such as ['exchange', 'symbol']".to_owned(),
+            ParameterKind::Text(words) => (*words).to_owned(),
+            ParameterKind::TimeRange => {
+                "FROM..TO, such as '2026-01-01..2026-02-01' or '2026-01-01..', TO exclusive".to_owned()
+            }
         }
     }
 }

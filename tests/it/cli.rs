@@ -82,7 +82,7 @@ fn success_is_0_failure_is_1_misuse_is_2() {
     assert_eq!(run(&["-c", "SELECT 1"]).status.code(), Some(0));
     assert_eq!(run(&["-c", "SELECT nope"]).status.code(), Some(1));
     assert_eq!(run(&["--no-such-option"]).status.code(), Some(2));
-    assert_eq!(run(&["--format", "coinglass", "-c", "SELECT 1"]).status.code(), Some(2));
+    assert_eq!(run(&["--format", "xml", "-c", "SELECT 1"]).status.code(), Some(2));
     assert_eq!(run(&["--memory-limit", "lots", "-c", "SELECT 1"]).status.code(), Some(2));
     assert_eq!(run(&["--help"]).status.code(), Some(0));
 }

@@ -8,6 +8,8 @@
 mod browser;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "pictures")]
+mod coinglass;
 #[cfg(feature = "cli")]
 mod files;
 mod golden;

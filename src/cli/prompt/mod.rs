@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use super::arguments::Options;
 use super::error::Failure;
 use super::interrupt::{Outcome, until_interrupted};
-use super::output::{Format, PrintError, Printer};
+use super::output::{Format, PrintError, Printer, WHOLE_SCRIPT};
 use super::script::{Script, Typed, typed};
 use super::session::{Session, Settings};
 use super::shell::{COMMANDS, Flow, Manner, Shell};
@@ -53,6 +53,9 @@ pub(crate) fn open(runtime: &Runtime, settings: &Settings, options: &Options) ->
     let format = options.format.unwrap_or(Format::Table);
     if format == Format::Parquet {
         return Err(Failure::new("parquet is not for a terminal: use \\o FILE at the prompt, or --output"));
+    }
+    if format == Format::Coinglass {
+        return Err(Failure::new(WHOLE_SCRIPT));
     }
     let description = session.description();
     let manner = Manner {

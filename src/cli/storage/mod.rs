@@ -9,6 +9,7 @@
 //! Stores are made on first use, from the environment or from `OPTIONS ('aws.…' '…')`. Nothing here asks the network
 //! before a statement does, and nothing waits without a bound.
 
+mod bucket;
 mod explained;
 mod external;
 mod files;
@@ -34,6 +35,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use url::{Position, Url};
 
+pub(crate) use bucket::BucketRoot;
 pub(crate) use explained::explanation;
 pub(crate) use place::secrets_in_url;
 

@@ -169,6 +169,11 @@ impl Place {
         })
     }
 
+    /// The file, the folder, or the folder above the pattern.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
     /// As the user wrote it, without secrets.
     pub(super) fn shown(&self) -> &str {
         &self.shown

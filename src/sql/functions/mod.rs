@@ -22,6 +22,7 @@ pub mod liq_map;
 pub mod liq_pools;
 pub mod liq_price_tiered;
 pub mod liq_smooth;
+pub mod read_market;
 pub mod stop_runs;
 pub mod stop_zones;
 pub mod to_candles;
@@ -41,6 +42,7 @@ pub trait TableFunction: Debug + Send + Sync + 'static {
 
 /// Every table function, in the order in which they are listed.
 pub static FUNCTIONS: &[&dyn TableFunction] = &[
+    &read_market::ReadMarket,
     &to_candles::ToCandles,
     &asof_join::AsofJoin,
     &liq_bars::LiqBars,
