@@ -37,7 +37,7 @@ pub(crate) enum Request {
         /// Where to: a folder, or the URL of one in a bucket.
         root: String,
         /// What the user says beside them.
-        settings: Settings,
+        settings: Box<Settings>,
         /// What happens to rows that cannot be used.
         bad_rows: BadRows,
         /// Whether nothing is written.
@@ -67,7 +67,7 @@ impl Request {
             reader,
             files,
             root: root.clone(),
-            settings: Settings {
+            settings: Box::new(Settings {
                 symbol: arguments.symbol.clone(),
                 contract_size: arguments.contract_size,
                 exchange: arguments.venue.clone(),
@@ -76,7 +76,7 @@ impl Request {
                 columns: arguments.columns.clone(),
                 values: arguments.values.clone(),
                 ..Settings::default()
-            },
+            }),
             bad_rows: match arguments.on_bad_rows {
                 OnBadRows::Error => BadRows::Error,
                 OnBadRows::Skip => BadRows::Skip,
@@ -103,7 +103,7 @@ impl Request {
         let progress = Arc::new(Progress::default());
         let seen = Arc::clone(&progress);
         let mut work = tokio::task::spawn_blocking(move || {
-            Job { reader, files: &files, settings, bad_rows, dry_run, scratch, progress }.run(place.as_ref())
+            Job { reader, files: &files, settings: *settings, bad_rows, dry_run, scratch, progress }.run(place.as_ref())
         });
         let done = loop {
             tokio::select! {

@@ -211,7 +211,7 @@ impl Target {
 }
 
 /// Functions whose rows are estimates of what stands.
-const ESTIMATING: [&str; 4] = ["liq_levels", "liq_flows", "liq_heatmap", "liq_map"];
+const ESTIMATING: [&str; 6] = ["liq_levels", "liq_flows", "liq_heatmap", "liq_map", "liq_score", "liq_calibrate"];
 /// Parameters that are not written in a picture: those that have a place of their own, and those of where and when.
 const NOT_SHOWN: [&str; 5] = ["model", "at", "by", "on", "by_leverage"];
 

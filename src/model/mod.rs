@@ -9,7 +9,7 @@
 //!                             │                         └────► levels (one record a cohort)
 //!                             └─► grid: the book at an instant, in display cells ─► smooth
 //!
-//!   cells, read back as snapshots ─► pools ─► signals
+//!   cells, read back as snapshots ─► pools ─► signals, touches, pool_trades
 //!                                └─► cascade, stop_zones
 //!   bars ─► stop_runs, indicators, extremes
 //! ```
@@ -35,12 +35,17 @@
 //! | [`cascade`] | what a shock of the price sets off |
 //! | [`stop_zones`] | where a stop would stand among the liquidations of others |
 //! | [`stop_runs`] | where volume and price burst together, and how much came back |
+//! | [`touches`] | whether price reached a pool, and its mirror as often |
+//! | [`pool_trades`] | what trading on pools would have brought, beside mirrors and random levels |
+//! | [`score`] | how good a map is, beside what could be said without it |
+//! | [`calibrate`] | which mix of leverages fits what was liquidated |
 //! | [`indicators`] | EMA, RSI and ATR of a series |
 //!
 //! A liquidation map is an assumption about positions that nobody publishes, not the truth about them.
 
 pub mod bar;
 pub mod book;
+pub mod calibrate;
 pub mod cascade;
 pub mod closing;
 pub mod extremes;
@@ -51,12 +56,15 @@ pub mod leverage;
 pub mod margin;
 pub mod opening;
 pub mod parameters;
+pub mod pool_trades;
 pub mod pools;
 pub mod prices;
 pub mod replay;
+pub mod score;
 pub mod side;
 pub mod signals;
 pub mod smooth;
 pub mod snapshot;
 pub mod stop_runs;
 pub mod stop_zones;
+pub mod touches;

@@ -555,7 +555,7 @@ mod tests {
         let series = batch(vec![("ts", times([NOON].into_iter())), ("funding", numbers([Some(1.0)].into_iter()))]);
         assert_eq!(error(&[]), "render: nothing to draw: the results have no rows");
         assert_eq!(
-            error(&[series.clone()]),
+            error(std::slice::from_ref(&series)),
             "render: nothing to draw: no result is a heatmap or a map, which have the columns price_low, price_high, side, \
              notional_usd"
         );

@@ -235,6 +235,24 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// Returns a range of instants in milliseconds since the epoch; an end that is left open is the first or last there is.
+    pub fn time_range(&self, name: &str) -> Result<Option<std::ops::Range<i64>>> {
+        let Some(value) = self.constant(name)? else { return Ok(None) };
+        let instant = |text: &str, open: i64| match text.trim() {
+            "" => Some(open),
+            text => match ScalarValue::from(text).cast_to(&time_type()) {
+                Ok(ScalarValue::TimestampMillisecond(milliseconds, _)) => milliseconds,
+                _ => None,
+            },
+        };
+        let ends = value.try_as_str().flatten().and_then(|text| text.split_once(".."));
+        let range = ends.and_then(|(from, to)| Some(instant(from, i64::MIN)?..instant(to, i64::MAX)?));
+        match range.filter(|range| range.start < range.end) {
+            Some(range) => Ok(Some(range)),
+            None => self.refuse(name, &Shown(value)),
+        }
+    }
+
     /// Returns an instant in milliseconds since the epoch.
     pub fn timestamp(&self, name: &str) -> Result<Option<i64>> {
         let Some(value) = self.constant(name)? else { return Ok(None) };

@@ -200,6 +200,11 @@ impl Rows {
         self.arrays[position].as_primitive::<Float64Type>()
     }
 
+    /// Returns a column by its position in the declaration.
+    pub fn array(&self, position: usize) -> &ArrayRef {
+        &self.arrays[position]
+    }
+
     /// Returns a column of texts by its position in the declaration.
     pub fn texts(&self, position: usize) -> &StringViewArray {
         self.arrays[position].as_string_view()
@@ -225,6 +230,11 @@ impl Rows {
         if self.exchange.is_null(row) {
             return Err(self.defect(row, "exchange", "not be NULL", "NULL"));
         }
+        self.instant_of_symbol(row)
+    }
+
+    /// Returns the instant of a row whose time and symbol are not NULL; its exchange may be.
+    pub fn instant_of_symbol(&self, row: usize) -> Result<i64, Defect> {
         if self.symbol.is_null(row) {
             return Err(self.defect(row, "symbol", "not be NULL", "NULL"));
         }

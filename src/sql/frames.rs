@@ -316,6 +316,50 @@ fn cell(batch: &BarRows, row: usize, price: Option<f64>) -> Result<PriceCell, De
     Ok(PriceCell { side, leverage, low, high, usd: batch.quantity(row, NOTIONAL_USD)? })
 }
 
+/// Reads all frames of a gathered relation, by key and in order of time, whatever the order of the rows.
+///
+/// # Errors
+///
+/// A column is missing, or a row cannot be used and bad rows are errors.
+pub fn snapshots(
+    parameter: &str,
+    schema: &Schema,
+    batches: &[RecordBatch],
+    judge: &Judge,
+) -> Result<BTreeMap<Key, Vec<Snapshot>>> {
+    let function = judge.function();
+    let layout = match Layout::find(FRAME_COLUMNS, schema) {
+        Ok(layout) => layout,
+        Err(error) => return exec_err!("{function}: '{parameter}' {error}"),
+    };
+    let mut found: BTreeMap<Key, BTreeMap<i64, Snapshot>> = BTreeMap::new();
+    for batch in batches {
+        let rows = BarRows::try_new(function, FRAME_COLUMNS, &layout, batch)?;
+        for row in 0..rows.len() {
+            let ts = match rows.instant(row) {
+                Ok(ts) => ts,
+                Err(defect) => {
+                    judge.judge(&defect)?;
+                    continue;
+                }
+            };
+            let key = Key { exchange: rows.exchange(row).to_owned(), symbol: rows.symbol(row).to_owned() };
+            let frame = found.entry(key).or_default().entry(ts);
+            let frame = frame.or_insert_with(|| Snapshot { ts, price: None, cells: Vec::new() });
+            match read(&rows, row, frame) {
+                Ok(cell) => frame.cells.push(cell),
+                Err(defect) => judge.judge(&defect)?,
+            }
+        }
+    }
+    let sorted = |(key, frames): (Key, BTreeMap<i64, Snapshot>)| {
+        let mut frames: Vec<Snapshot> = frames.into_values().filter(|frame| !frame.cells.is_empty()).collect();
+        frames.iter_mut().for_each(|frame| PriceCell::sort(&mut frame.cells));
+        (key, frames)
+    };
+    Ok(found.into_iter().map(sorted).collect())
+}
+
 /// Returns the time of the input that gives the frames of the wanted time, where each stands for itself.
 ///
 /// A millisecond more: rows finer than one belong to the frame at its start. What is read too much makes frames that

@@ -45,6 +45,7 @@ pub mod keys;
 pub mod model_run;
 pub mod model_settings;
 pub mod planner;
+pub mod pool_frames;
 pub mod provider;
 pub mod relation;
 pub mod root;
@@ -53,6 +54,7 @@ pub mod sample;
 pub mod scalars;
 pub mod spec;
 pub mod stream;
+pub mod truth;
 pub mod windows;
 
 /// Registers every table function, scalar and window function on a session.

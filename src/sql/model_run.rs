@@ -118,8 +118,7 @@ impl ModelRun {
         start: &Start<'_>,
         make: MakeModel,
     ) -> Result<ModelRun> {
-        let brackets = start.gathered.get(1).map_or(&[][..], Vec::as_slice);
-        let rules = settings.margin_rules(operator.function(), start.schemas.get(1), brackets)?;
+        let rules = settings.gathered_rules(operator.function(), start)?;
         let bars = BarsInput { parameter: "bars", interval: settings.interval, bad_rows: settings.bad_rows };
         Self::over_bars(operator, &bars, rules, start, make)
     }

@@ -1,6 +1,7 @@
 //! The parameters that every estimating function shares: declared once, bound once, shown once.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, SchemaRef, TimestampMillisecondType};
@@ -8,7 +9,7 @@ use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 
 use super::arguments::Arguments;
 use super::bars::BadRows;
-use super::exec::Reading;
+use super::exec::{Reading, Start};
 use super::keys::Key;
 use super::provider::{Input, Wanted};
 use super::spec::{Fallback, Limits, Parameter, ParameterKind};
@@ -27,6 +28,9 @@ const RATE: Limits = Limits { low: 0.0, low_included: true, high: 0.5, words: "a
 const SHARE: Limits = Limits { low: 0.0, low_included: true, high: 1.0, words: "a fraction between 0 and 1" };
 const JITTER: Limits = Limits { low: 0.0, low_included: true, high: 3.0, words: "a number between 0 and 3" };
 const COVERAGE: Limits = Limits { low: 0.0, low_included: false, high: 1.0, words: "a fraction above 0, at most 1" };
+
+/// The time whose liquidations the shipped weights were fitted to: 2025-12-08 to 2026-06-01.
+const FITTED_ON: Range<i64> = 1_765_152_000_000..1_780_272_000_000;
 
 /// Most tiers that make sense; each costs time and memory.
 const MOST_TIERS: usize = 64;
@@ -272,6 +276,22 @@ impl ModelSettings {
             });
         }
         Ok((settings, inputs))
+    }
+
+    /// Reads the margin rules of every key where the brackets are the second input.
+    ///
+    /// # Errors
+    ///
+    /// A bracket is incomplete or has an unknown unit.
+    pub fn gathered_rules(&self, function: &str, start: &Start<'_>) -> Result<BTreeMap<Key, Vec<MarginRule>>> {
+        let brackets = start.gathered.get(1).map_or(&[][..], Vec::as_slice);
+        self.margin_rules(function, start.schemas.get(1), brackets)
+    }
+
+    /// Whether the weights are shipped ones that were fitted on data of this time: their fit saw what it is tested on.
+    pub fn weights_saw(&self, range: &Range<i64>) -> bool {
+        let shipped = [Preset::Default, Preset::HalfLife].map(|preset| Parameters::preset(preset).weights);
+        shipped.contains(&self.parameters.weights) && range.start < FITTED_ON.end && FITTED_ON.start < range.end
     }
 
     /// Returns how the inputs are read: bars by key in order of time, brackets whole.

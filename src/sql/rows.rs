@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder,
+    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder,
     TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, SchemaRef};
@@ -15,6 +15,7 @@ enum Builder {
     Text(StringViewBuilder),
     Number(Float64Builder),
     Integer(Int64Builder),
+    Boolean(BooleanBuilder),
 }
 
 /// Builds batches of a function's output.
@@ -47,6 +48,7 @@ impl Rows {
                 DataType::Utf8View => Builder::Text(StringViewBuilder::new().with_deduplicate_strings()),
                 DataType::Float64 => Builder::Number(Float64Builder::new()),
                 DataType::Int64 => Builder::Integer(Int64Builder::new()),
+                DataType::Boolean => Builder::Boolean(BooleanBuilder::new()),
                 other => return Err(internal_datafusion_err!("no builder for {other}")),
             };
             builders[position] = Some(builder);
@@ -128,6 +130,13 @@ impl Rows {
         }
     }
 
+    /// Appends true, false or null.
+    pub fn optional_boolean(&mut self, column: usize, value: Option<bool>) {
+        if let Some(Builder::Boolean(builder)) = &mut self.builders[column] {
+            builder.append_option(value);
+        }
+    }
+
     /// Appends a whole number that may be null.
     pub fn optional_integer(&mut self, column: usize, value: Option<i64>) {
         if let Some(Builder::Integer(builder)) = &mut self.builders[column] {
@@ -164,6 +173,7 @@ impl Rows {
                     Builder::Text(builder) => Arc::new(builder.finish()),
                     Builder::Number(builder) => Arc::new(builder.finish()),
                     Builder::Integer(builder) => Arc::new(builder.finish()),
+                    Builder::Boolean(builder) => Arc::new(builder.finish()),
                 });
             }
         }

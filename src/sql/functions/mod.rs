@@ -13,6 +13,7 @@ pub mod asof_join;
 pub mod funding_confirmations;
 pub mod liq_bars;
 pub mod liq_bucket;
+pub mod liq_calibrate;
 pub mod liq_cascade;
 pub mod liq_flows;
 pub mod liq_functions;
@@ -21,7 +22,11 @@ pub mod liq_levels;
 pub mod liq_map;
 pub mod liq_pools;
 pub mod liq_price_tiered;
+pub mod liq_score;
 pub mod liq_smooth;
+pub mod pool_score;
+pub mod pool_touches;
+pub mod pool_trades;
 pub mod read_market;
 pub mod stop_runs;
 pub mod stop_zones;
@@ -58,6 +63,11 @@ pub static FUNCTIONS: &[&dyn TableFunction] = &[
     &liq_cascade::LiqCascade,
     &stop_zones::StopZones,
     &stop_runs::StopRuns,
+    &pool_touches::PoolTouches,
+    &pool_trades::PoolTrades,
+    &pool_score::PoolScore,
+    &liq_score::LiqScore,
+    &liq_calibrate::LiqCalibrate,
     &liq_functions::LiqFunctions,
 ];
 
