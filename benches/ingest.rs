@@ -32,7 +32,7 @@ fn write(path: &Path, block: Option<u64>) {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     for row in 0..ROWS {
         let id = match block {
-            Some(block) => (row / block ^ 1) * block + row % block,
+            Some(block) => ((row / block) ^ 1) * block + row % block,
             None => row,
         };
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

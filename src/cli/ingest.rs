@@ -18,7 +18,7 @@ use crate::ingest::job::{Folder, Job, Progress, Summary};
 use crate::ingest::reading::{BadRows, Reader, Settings};
 use crate::ingest::spool::{KeySummary, Place};
 use crate::ingest::trigger::USUAL_RATE;
-use crate::ingest::{files_like, find_reader, readers};
+use crate::ingest::{check_settings, files_like, find_reader, readers};
 
 /// How often the bar moves.
 const MOVES: Duration = Duration::from_millis(200);
@@ -62,21 +62,26 @@ impl Request {
         if root.contains("://") && !root.starts_with("s3://") {
             return Err(format!("--to must be a folder or s3://bucket/folder, was '{root}'"));
         }
+        if matches!(root.as_str(), "sample" | "none") {
+            return Err(format!("--to: '{root}' is a word of --data; write './{root}' for a folder of that name"));
+        }
         let files = expanded(&arguments.files)?;
+        let settings = Settings {
+            symbol: arguments.symbol.clone(),
+            contract_size: arguments.contract_size,
+            exchange: arguments.venue.clone(),
+            price: arguments.price,
+            trust: arguments.trust,
+            columns: arguments.columns.clone(),
+            values: arguments.values.clone(),
+            ..Settings::default()
+        };
+        check_settings(reader, &settings).map_err(|error| format!("--{error}"))?;
         Ok(Self::Read {
             reader,
             files,
             root: root.clone(),
-            settings: Box::new(Settings {
-                symbol: arguments.symbol.clone(),
-                contract_size: arguments.contract_size,
-                exchange: arguments.venue.clone(),
-                price: arguments.price,
-                trust: arguments.trust,
-                columns: arguments.columns.clone(),
-                values: arguments.values.clone(),
-                ..Settings::default()
-            }),
+            settings: Box::new(settings),
             bad_rows: match arguments.on_bad_rows {
                 OnBadRows::Error => BadRows::Error,
                 OnBadRows::Skip => BadRows::Skip,
@@ -116,11 +121,12 @@ impl Request {
             Ok(summary) => summary.map_err(|error| Failure::new(format!("ingest: {error}")))?,
             Err(error) => return Err(Failure::new(format!("ingest: the work broke off: {error}"))),
         };
+        // Rows that are lost are told even to whoever wants to hear nothing else.
+        if let Some(first) = &summary.first_bad {
+            note(&format!("{} bad rows were left out, the first: {first}", summary.bad_rows));
+        }
         if !quiet {
             print(&table(&summary)?)?;
-            if let Some(first) = &summary.first_bad {
-                note(&format!("{} bad rows were left out, the first: {first}", summary.bad_rows));
-            }
             if let Some(rates) = rates(&summary) {
                 note(&rates);
             }

@@ -117,6 +117,11 @@ fn start(arguments: Arguments) -> Result<Ended, Failure> {
             let quiet = options.quiet;
             interruptible(&runtime, async move { simulate::run(&simulate, quiet).await.map(|()| Ended::Well) })
         }
+        Some(Action::Ingest(_)) if options.format.is_some() || options.output.is_some() => {
+            return Ok(Ended::Misused(
+                "ingest: --format and --output are for rows; --to says where to write".to_owned(),
+            ));
+        }
         Some(Action::Ingest(ingest)) => match ingest::Request::of(&ingest) {
             Ok(request) => {
                 let quiet = options.quiet;

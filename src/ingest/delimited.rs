@@ -2,10 +2,39 @@
 
 use std::cell::Cell;
 
+use std::io::BufRead;
+
 use crate::error::{Error, Result};
 use crate::ingest::plausible::Guard;
 use crate::ingest::reading::{BadRow, Out, TimeUnit, instant_and_unit};
 use crate::ingest::source::Source;
+
+/// Bytes of a line, at most: a row has a few hundred.
+const LONGEST_LINE: u64 = 1024 * 1024;
+
+const TOO_LONG: &str = "it is longer than 1 MiB: this is no file of rows";
+
+/// Ends with an error where a line is too long to be one, before it takes memory.
+struct ShortLines<R> {
+    inner: R,
+    /// Bytes since the last line break.
+    since: u64,
+}
+
+impl<R: std::io::Read> std::io::Read for ShortLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let bytes = &buffer[..read];
+        self.since = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => (read - at - 1) as u64,
+            None => self.since + read as u64,
+        };
+        if self.since > LONGEST_LINE {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("a line: {TOO_LONG}")));
+        }
+        Ok(read)
+    }
+}
 
 /// The columns of a file.
 #[derive(Debug)]
@@ -40,7 +69,11 @@ impl<'s, 'a> Delimited<'s, 'a> {
             return Ok(Delimited { source, names, header_lines: 0 });
         }
         let mut line = String::new();
-        source.reader().read_line(&mut line).map_err(|error| Error::because(source.name.clone(), error))?;
+        let mut head = std::io::Read::take(source.reader(), LONGEST_LINE);
+        head.read_line(&mut line).map_err(|error| Error::because(source.name.clone(), error))?;
+        if !line.ends_with('\n') && line.len() as u64 >= LONGEST_LINE {
+            return Err(Error::new(format!("{}: line 1: {TOO_LONG}", source.name)));
+        }
         let names = line.trim_end().split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect();
         Ok(Delimited { source, names, header_lines: 1 })
     }
@@ -85,8 +118,10 @@ impl<'s, 'a> Delimited<'s, 'a> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            // No exchange quotes separators; a stray quote must not swallow the lines after it.
+            .quoting(false)
             .buffer_capacity(1 << 18)
-            .from_reader(source.reader());
+            .from_reader(ShortLines { inner: source.reader(), since: 0 });
         let mut record = csv::ByteRecord::new();
         let units = vec![Cell::new(None); names.len()];
         loop {
@@ -143,7 +178,8 @@ impl<'r> Record<'r> {
         let bytes = self.record.get(field.0).unwrap_or_default();
         let text = std::str::from_utf8(bytes)
             .map_err(|_| BadRow::new(self.name(field), "text", "bytes that are not UTF-8"))?;
-        Ok(text.trim())
+        let text = text.trim();
+        Ok(text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text))
     }
 
     /// A field as a number.

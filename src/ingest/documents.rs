@@ -3,6 +3,8 @@
 //! A file of lines is read line by line, whatever its size. A file that is one value is read whole: an answer of an API
 //! has a few thousand entries.
 
+use std::io::BufRead;
+
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -32,7 +34,11 @@ pub fn each_value(
     };
     loop {
         text.clear();
-        if source.reader().read_line(&mut text).map_err(failed)? == 0 {
+        let read = std::io::Read::take(source.reader(), LARGEST).read_line(&mut text).map_err(failed)?;
+        if read as u64 >= LARGEST {
+            return Err(Error::new(format!("{name}: line {} is longer than 512 MB", line + 1)));
+        }
+        if read == 0 {
             return if line == 0 { Err(Error::new(format!("{name}: the file is empty"))) } else { Ok(()) };
         }
         line += 1;

@@ -161,6 +161,32 @@ pub fn find_reader(exchange: &str, kind: &str) -> Result<&'static Reader> {
         .ok_or_else(|| Error::new(format!("of {exchange} the kind must be one of {}, was '{kind}'", known())))
 }
 
+/// Refuses what would be ignored: settings of files that hold them already.
+///
+/// # Errors
+///
+/// Names the setting.
+pub fn check_settings(reader: &Reader, settings: &reading::Settings) -> Result<()> {
+    let is_vendor = ["ccxt", "freqtrade", "coinalyze", "coinglass", "table"].contains(&reader.exchange);
+    let is_own = reader.exchange == "table";
+    let unused = if settings.exchange.is_some() && !is_vendor {
+        Some(("venue", "files that do not name their exchange"))
+    } else if settings.price.is_some() && (reader.exchange, reader.kind) != ("coinglass", "map") {
+        Some(("price", "a vendor's map"))
+    } else if (!settings.columns.is_empty() || !settings.values.is_empty()) && !is_own {
+        Some(("column and value", "one's own tables (exchange 'table')"))
+    } else {
+        None
+    };
+    match unused {
+        Some((setting, what)) => Err(Error::new(format!(
+            "{setting}: goes with {what}, not with those of {} {}",
+            reader.exchange, reader.kind
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The files that a path or a pattern names: one file, or every file that matches, by name.
 ///
 /// # Errors
@@ -175,7 +201,9 @@ pub fn files_like(path: &Path) -> Result<Vec<PathBuf>> {
         };
     }
     let found = glob::glob(&text).map_err(|error| Error::because(format!("'{text}' is no pattern"), error))?;
-    let files: Vec<PathBuf> = found.filter_map(std::result::Result::ok).filter(|path| path.is_file()).collect();
+    let found = found.collect::<std::result::Result<Vec<PathBuf>, _>>();
+    let found = found.map_err(|error| Error::because(format!("looking for '{text}'"), error))?;
+    let files: Vec<PathBuf> = found.into_iter().filter(|path| path.is_file()).collect();
     match files.is_empty() {
         true => Err(Error::new(format!("no file is like '{text}'"))),
         false => Ok(files),

@@ -199,6 +199,9 @@ impl fmt::Debug for Out<'_> {
     }
 }
 
+/// Letters of an exchange or a symbol, at most: they are names of folders.
+const LONGEST_NAME: usize = 64;
+
 /// 2009-01-01, before any of these markets, and 2100-01-01.
 const PLAUSIBLE_MS: std::ops::Range<i64> = 1_230_768_000_000..4_102_444_800_000;
 
@@ -311,10 +314,11 @@ impl<'a> Out<'a> {
         }
         for (name, value) in [("exchange", row.exchange), ("symbol", row.symbol)] {
             let is_usable = !value.is_empty()
+                && value.len() <= LONGEST_NAME
                 && !value.starts_with('.')
                 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
             if !is_usable {
-                return Err(BadRow::new(name, "letters, digits, '_', '-' or '.'", value));
+                return Err(BadRow::new(name, "at most 64 letters, digits, '_', '-' or '.'", value));
             }
         }
         for (Rule { column, range }, value) in self.rules.iter().zip(row.values) {

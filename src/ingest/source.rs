@@ -197,7 +197,11 @@ fn verify_checksum(path: &Path) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".CHECKSUM");
     let beside = PathBuf::from(beside);
-    let Ok(text) = std::fs::read_to_string(&beside) else { return Ok(()) };
+    let text = match std::fs::read_to_string(&beside) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::because(beside.display().to_string(), error)),
+    };
     let Some(expected) = text.split_whitespace().next().filter(|word| word.len() == 64) else {
         return Err(Error::new(format!("{}: does not begin with a SHA-256 of 64 digits", beside.display())));
     };

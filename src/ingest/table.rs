@@ -334,4 +334,23 @@ mod tests {
             assert!(found.starts_with(message), "{found}");
         }
     }
+
+    #[test]
+    fn a_stray_quote_spoils_its_own_line_alone() {
+        let row = "1767225600000,1,1,buy\n";
+        let text = format!("ts,price,size,side\n{row}\"{row}{row}");
+        let read = read(READERS, "trades", "mine.csv", &text, &said(&[], &[]), BadRows::Skip).unwrap();
+        assert_eq!((read.rows.len(), read.bad), (2, 1));
+        let quoted = "ts,price,size,side\n\"1767225600000\",\"1\",1,\"buy\"\n";
+        assert_eq!(of("trades", quoted, &said(&[], &[])).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_line_that_is_no_line_is_refused_before_it_takes_memory() {
+        let long = "1".repeat(3 << 20);
+        let body = problem("trades", &format!("ts,price,size,side\n{long}\n"), &said(&[], &[]));
+        assert!(body.contains("longer than 1 MiB"), "{body}");
+        let head = problem("trades", &format!("ts{long}\n"), &said(&[], &[]));
+        assert!(head.contains("line 1: it is longer than 1 MiB"), "{head}");
+    }
 }

@@ -21,8 +21,9 @@
 //! ```
 //!
 //! * **Pools** that count are those of the last frame within `max_distance` of its price, with the peak on its side's own
-//!   side. They count until the next frame, but no longer than the shortest time between two frames so far: where a query
-//!   leaves frames out, older pools do not stand in for them.
+//!   side. They count until the next frame, but no longer than the shortest time between two frames so far (after the
+//!   first frame: than the horizon): where a query leaves frames out, older pools do not stand in for them. A level that
+//!   price goes through during a trade is gone until the next frame.
 //! * **One position** at a time in each list, and one trade a pool (by its number). `exit_at_pool` enters the three lists at
 //!   the same open, when none of them holds a position, so their trades are pairs; in the other rules each list waits
 //!   for its own sweeps.
@@ -497,8 +498,10 @@ impl PoolTrades {
                 list.levels.extend(frame.pools.iter().map(|level| place(list.basis, level, frame, seed)));
             }
         }
-        let frame =
-            self.frame.as_ref().filter(|frame| self.step.is_none_or(|step| bar.ts < frame.ts.saturating_add(step)));
+        let frame = self
+            .frame
+            .as_ref()
+            .filter(|frame| bar.ts < frame.ts.saturating_add(self.step.unwrap_or(self.settings.horizon)));
         let mut free = self.lists.each_ref().map(|list| list.position.is_none());
         if self.settings.rule == TradeRule::ExitAtPool {
             if let Some(frame) = frame.filter(|frame| is_new && bar.ts - frame.ts < self.interval)
@@ -528,6 +531,9 @@ impl PoolTrades {
             }
             if free && self.settings.rule != TradeRule::ExitAtPool {
                 list.watch(bar, self.interval, frame, &self.settings);
+            } else {
+                // What price goes through during a trade is swept, and no sweep of a later bar.
+                list.levels.retain(|level| !has_reached(level.side, level.price, reach(level.side, bar).0));
             }
         }
     }

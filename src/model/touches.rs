@@ -19,7 +19,7 @@
 //! * Prices above and below are compared by their ratio, so a reflected market gives reflected rows, fraction for fraction.
 //! * **Once a pool**: the first frame in which its number appears. A pool whose peak does not stand on its side's own side
 //!   of the price is passed over; what is left out before is up to the caller.
-//! * **Finished**: a row whose horizon is not over, or for which no bar tells for as long again that it is over, or
+//! * **Finished**: a row of whose horizon more than a tenth has no bars, whose horizon is not over, or for which no bar tells for as long again that it is over, or
 //!   without any bar within it, has no results at all. To keep what was already reached would count hits and forget misses.
 //! * The mirror may be in a pool of the other side; `mirror_is_empty` says that it is in none of the frame.
 //!
@@ -36,6 +36,9 @@ use super::pools::Pool;
 use super::score::Score;
 use super::score::means::{DAY, Means, Names, Resampling};
 use super::side::Side;
+
+/// Part of a horizon that bars must tell of, but for one bar.
+const LEAST_WATCHED: f64 = 0.9;
 
 /// For how long a pool is watched, and what a near miss is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -189,6 +192,8 @@ impl Watch {
 #[derive(Debug, Clone)]
 struct Open {
     touch: Touch,
+    /// Bars that were seen within the horizon.
+    bars: i64,
     watches: [Watch; 2],
 }
 
@@ -302,6 +307,7 @@ impl Touches {
                     mirror_is_empty: !pools.iter().any(holds_mirror),
                     results: None,
                 },
+                bars: 0,
                 watches: [Watch::new(pool.side, pool.peak_price), Watch::new(other(pool.side), mirror_price)],
             });
         }
@@ -312,13 +318,15 @@ impl Touches {
         let TouchRule { horizon, near } = self.rule;
         for open in &mut self.open {
             if (open.touch.ts..open.touch.ts.saturating_add(horizon)).contains(&bar.ts) {
+                open.bars += 1;
                 open.watches.iter_mut().for_each(|watch| watch.see(bar));
             }
         }
         let is_over = |open: &Open| bar.ts.saturating_add(self.interval) >= open.touch.ts.saturating_add(horizon);
         while let Some(mut open) = self.open.pop_front_if(|open| is_over(open)) {
             let end = open.touch.ts.saturating_add(horizon);
-            if bar.ts <= end.saturating_add(horizon) {
+            let watched = (open.bars.saturating_add(1)).saturating_mul(self.interval) as f64;
+            if bar.ts <= end.saturating_add(horizon) && watched >= LEAST_WATCHED * horizon as f64 {
                 let [pool, mirror] = open.watches.map(|watch| watch.result(near));
                 open.touch.results = pool.zip(mirror).map(|(pool, mirror)| [pool, mirror]);
             }

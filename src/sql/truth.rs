@@ -45,7 +45,7 @@ pub const MATCH_EXCHANGE: Parameter = Parameter {
 pub const TRAIN: Parameter = Parameter {
     name: "train",
     kind: ParameterKind::TimeRange,
-    fallback: Fallback::Derived("before test, or the first half of the time of bars and truth"),
+    fallback: Fallback::Derived("before test; without both the first half of the time, of kind hourly"),
     unit: "",
     doc: "time on which null models (or a mix) are fitted; to its end, exclusive",
 };
@@ -54,7 +54,7 @@ pub const TRAIN: Parameter = Parameter {
 pub const TEST: Parameter = Parameter {
     name: "test",
     kind: ParameterKind::TimeRange,
-    fallback: Fallback::Derived("after train, or the second half of it"),
+    fallback: Fallback::Derived("after train; without both the second half, of other kinds all"),
     unit: "",
     doc: "time that is scored; to its end, exclusive",
 };
@@ -80,7 +80,7 @@ pub const SEED: Parameter = Parameter {
         low: 0.0,
         low_included: true,
         high: 9_007_199_254_740_991.0,
-        words: "a whole number from 0 to 2^53",
+        words: "a whole number from 0 to 2^53 - 1",
     }),
     fallback: Fallback::Value("1"),
     unit: "",
@@ -180,6 +180,15 @@ impl TruthSettings {
                 range_text(train),
                 range_text(test)
             );
+        }
+        for (name, leaves_nothing) in [
+            ("train", test.is_none() && train.as_ref().is_some_and(|train| train.end == i64::MAX)),
+            ("test", train.is_none() && test.as_ref().is_some_and(|test| test.start == i64::MIN)),
+        ] {
+            if leaves_nothing {
+                let other = if name == "train" { "test" } else { "train" };
+                return plan_err!("{}: '{name}' leaves no time for '{other}': give both", arguments.function());
+            }
         }
         let match_exchange = arguments.boolean("match_exchange")?.unwrap_or(true);
         let resampling = Resampling {
@@ -328,6 +337,13 @@ impl Truth {
             false => self.rows.get(&Key { exchange: String::new(), symbol: key.symbol.clone() }),
         };
         found.map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the keys of the truth, in words, where a key of bars has none though its symbol has.
+    pub fn of_others(&self, key: &Key) -> Option<String> {
+        let others: Vec<String> =
+            self.rows.keys().filter(|other| other.symbol == key.symbol).map(|other| format!("({other})")).collect();
+        (self.of(key).is_empty() && !others.is_empty()).then(|| others.join(", "))
     }
 
     /// Returns the bytes that the rows of a key take.

@@ -356,7 +356,9 @@ impl Realised {
     pub fn add(&mut self, ts: i64, side: Side, usd: f64) {
         debug_assert!(usd.is_finite() && usd >= 0.0, "Invariant: realised USD are finite and not negative");
         let hour = self.hours.entry(ts.div_euclid(HOUR) * HOUR).or_default();
-        hour[side.index()] += (usd * MICROS).round() as i128;
+        let total = &mut hour[side.index()];
+        // What no market has is cut off, not wrapped around.
+        *total = total.saturating_add((usd * MICROS).round() as i128);
     }
 
     /// Returns the beginnings of the first and the last hour that have a row.

@@ -186,6 +186,12 @@ impl KeyModel for KeyCalibration {
 
     fn end(&mut self, key: &Key) -> Result<()> {
         let rows = self.truth.of(key);
+        if let Some(others) = self.truth.of_others(key) {
+            return exec_err!(
+                "{}: truth is of {others}, bars are of ({key}): match_exchange => false joins them on the symbol alone",
+                SPEC.name
+            );
+        }
         let Some(replay) = self.replay.take().filter(|_| !rows.is_empty()) else { return Ok(()) };
         let (train, test) = self.operator.truth.ranges(rows, self.bars);
         let mut realised = Realised::default();

@@ -218,8 +218,10 @@ impl Operator for Scores {
                     Comparison::Hourly { replay: Some(Box::new(replay)), realised }
                 }
                 kind => {
-                    let vendor =
-                        heatmap.as_ref().map(|heatmap| Vendor::of(heatmap, key, operator.truth.match_exchange));
+                    let vendor = match &heatmap {
+                        Some(heatmap) => Some(Vendor::of(heatmap, key, operator.truth.match_exchange)?),
+                        None => None,
+                    };
                     let maps = Maps { replay, vendor, last_close: None };
                     // Of truth without ranges all is scored, and what is fitted is fitted on it.
                     let (fitted, scored) = operator.truth.given_ranges();
@@ -241,7 +243,9 @@ impl Operator for Scores {
                 held: truth.memory(key),
                 next: 0,
                 comparison,
-                bars: None,
+                span: None,
+                follows: false,
+                note: None,
                 ready: Vec::new(),
                 weights_saw_test: false,
                 scored: scored.clone(),
@@ -252,29 +256,55 @@ impl Operator for Scores {
     }
 }
 
+/// A frame that is older than this many of the shortest steps between frames says nothing of now.
+const STALE_FRAMES: i64 = 3;
+
 /// The frames of a vendor's map for one key, in order of time.
 #[derive(Debug)]
 struct Vendor {
-    frames: Vec<Snapshot>,
+    maps: Arc<BTreeMap<Key, Vec<Snapshot>>>,
+    key: Key,
     /// Position after the newest frame that is known.
     known: usize,
+    /// Shortest time between two frames; a day where there is only one.
+    step: i64,
 }
 
 impl Vendor {
-    fn of(heatmap: &BTreeMap<Key, Vec<Snapshot>>, key: &Key, match_exchange: bool) -> Vendor {
-        let own = heatmap
-            .iter()
-            .filter(|(of, _)| of.symbol == key.symbol && (!match_exchange || of.exchange == key.exchange));
-        // Frames of several exchanges at one instant would be several maps: the first in order of names is taken.
-        let frames = own.map(|(_, frames)| frames.clone()).next().unwrap_or_default();
-        Vendor { frames, known: 0 }
+    /// Takes the frames of a key: of its own exchange, or, where that need not match, of the first in order of names.
+    fn of(maps: &Arc<BTreeMap<Key, Vec<Snapshot>>>, key: &Key, match_exchange: bool) -> Result<Vendor> {
+        const DAY: i64 = 86_400_000;
+        let of_symbol = || maps.keys().find(|of| !match_exchange && of.symbol == key.symbol);
+        let Some(own) = maps.get_key_value(key).map(|(own, _)| own).or_else(of_symbol) else {
+            let found: Vec<String> = maps.keys().map(|key| format!("({key})")).take(5).collect();
+            return exec_err!(
+                "{}: 'heatmap' has no frame of ({key}), it has {}; match_exchange => false joins on the symbol alone",
+                SPEC.name,
+                if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+            );
+        };
+        let frames = maps.get(own).map_or(&[][..], Vec::as_slice);
+        let step = frames.windows(2).map(|pair| pair[1].ts - pair[0].ts).min().unwrap_or(DAY);
+        Ok(Vendor { maps: Arc::clone(maps), key: own.clone(), known: 0, step })
     }
 
+    fn frames(&self) -> &[Snapshot] {
+        self.maps.get(&self.key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the newest frame at an instant, if it is not too old.
     fn at(&mut self, ts: i64) -> Option<&Snapshot> {
-        while self.frames.get(self.known).is_some_and(|frame| frame.ts <= ts) {
+        while self.frames().get(self.known).is_some_and(|frame| frame.ts <= ts) {
             self.known += 1;
         }
-        self.frames.get(self.known.checked_sub(1)?)
+        let age = self.step.saturating_mul(STALE_FRAMES);
+        self.frames().get(self.known.checked_sub(1)?).filter(|frame| ts - frame.ts <= age)
+    }
+
+    fn memory(&self) -> usize {
+        let cells: usize =
+            self.frames().iter().map(|frame| size_of::<Snapshot>() + size_of_val(&frame.cells[..])).sum();
+        cells
     }
 }
 
@@ -287,22 +317,17 @@ struct Maps {
     last_close: Option<(i64, f64)>,
 }
 
-/// Nothing stands.
-struct Nothing;
-
-impl Map for Nothing {
-    fn add_to_bins(&self, _side: crate::model::side::Side, _ln_low: f64, _width: f64, _bins: &mut [f64]) {}
-}
-
 impl Maps {
-    fn at(&mut self, ts: i64) -> &dyn Map {
+    /// The map at an instant; `None` where a vendor has none.
+    fn at(&mut self, ts: i64) -> Option<&dyn Map> {
         match &mut self.vendor {
-            None => &self.replay,
-            Some(vendor) => match vendor.at(ts) {
-                Some(frame) => frame,
-                None => &Nothing,
-            },
+            None => Some(&self.replay),
+            Some(vendor) => vendor.at(ts).map(|frame| frame as &dyn Map),
         }
+    }
+
+    fn memory(&self) -> usize {
+        self.replay.standing().memory() + self.vendor.as_ref().map_or(0, Vendor::memory)
     }
 
     fn end(&mut self, bar: &Bar) {
@@ -332,7 +357,11 @@ struct KeyScores {
     next: usize,
     comparison: Comparison,
     /// Open of the first bar, and close of the last one.
-    bars: Option<(i64, i64)>,
+    span: Option<(i64, i64)>,
+    /// Whether the bar before was compared.
+    follows: bool,
+    /// What is said in place of a meaning.
+    note: Option<String>,
     ready: Vec<Score>,
     weights_saw_test: bool,
     scored: Count,
@@ -361,15 +390,18 @@ fn compare_positions(maps: &mut Maps, scores: &mut PriceScores, rows: &[TruthRow
         }
         let positions: Vec<LiquidationPrice> =
             rows.iter().map(|row| LiquidationPrice { side: row.side, price: row.price, usd: row.usd }).collect();
-        scores.instant(ts, price, maps.at(ts), &positions);
+        if let Some(map) = maps.at(ts) {
+            scores.instant(ts, price, map, &positions);
+        }
     }
 }
 
 impl KeyModel for KeyScores {
     fn bar(&mut self, key: &Key, bar: &Bar, _rows: &mut Rows) -> Result<()> {
         let truth = self.truth.of(key);
-        let (first, is_first) = self.bars.map_or((bar.ts, true), |(first, _)| (first, false));
-        self.bars = Some((first, bar.ts.saturating_add(self.interval)));
+        let close = bar.ts.saturating_add(self.interval);
+        self.span = Some((self.span.map_or(bar.ts, |(first, _)| first), close));
+        let is_first = !std::mem::replace(&mut self.follows, true);
         match &mut self.comparison {
             Comparison::Hourly { replay, .. } => {
                 if let Some(replay) = replay {
@@ -377,6 +409,14 @@ impl KeyModel for KeyScores {
                 }
             }
             Comparison::Prices { maps, scores } => {
+                // Positions in a hole before this bar must not know its open interest.
+                let waits = truth.get(self.next).is_some_and(|row| row.ts < bar.ts);
+                if waits && maps.replay.is_pending() {
+                    let known = maps.replay.clone();
+                    maps.replay.settle(None);
+                    compare_positions(maps, scores, truth, &mut self.next, bar.ts);
+                    maps.replay = known;
+                }
                 maps.replay.settle(Some(bar));
                 let closes = bar.ts.saturating_add(maps.replay.interval());
                 compare_positions(maps, scores, truth, &mut self.next, closes);
@@ -392,10 +432,12 @@ impl KeyModel for KeyScores {
                 while let Some(rows) = next_instant(truth, &mut self.next, bar.ts) {
                     rows.iter().filter(|_| !is_first).for_each(|row| scores.order(&forced(row)));
                 }
-                scores.bar(bar, maps.at(bar.ts));
+                let is_known = maps.at(bar.ts).map(|map| scores.bar(bar, map)).is_some();
                 while let Some(rows) = next_instant(truth, &mut self.next, closes) {
-                    rows.iter().for_each(|row| scores.order(&forced(row)));
+                    rows.iter().filter(|_| is_known).for_each(|row| scores.order(&forced(row)));
                 }
+                // Without a vendor's frame nothing is said of the bar, as of what was before the first.
+                self.follows = is_known;
                 maps.end(bar);
             }
         }
@@ -405,25 +447,34 @@ impl KeyModel for KeyScores {
     fn end(&mut self, key: &Key) -> Result<()> {
         let truth = self.truth.of(key);
         let resampling = self.operator.truth.resampling;
-        let (train, test) = self.operator.truth.ranges(truth, self.bars);
-        self.weights_saw_test = self.operator.model.weights_saw(&test);
+        let (train, test) = self.operator.truth.ranges(truth, self.span);
+        let all = || truth.first().zip(truth.last()).map(|(first, last)| first.ts..last.ts.saturating_add(1));
+        let scored = match (&self.comparison, self.operator.truth.given_ranges().1) {
+            (Comparison::Hourly { .. }, _) => Some(test.clone()),
+            (_, given) => given.or_else(all),
+        };
+        self.weights_saw_test = scored.is_some_and(|scored| self.operator.model.weights_saw(&scored));
+        self.note = self.truth.of_others(key).map(|others| format!("no truth of this market: truth is of {others}"));
         self.ready = match &mut self.comparison {
             Comparison::Hourly { replay, realised } => {
                 let hours = replay.take().map(|replay| replay.finish()).unwrap_or_default();
-                score_hourly(&hours, realised, &train, &test, resampling)
+                let rows = score_hourly(&hours, realised, &train, &test, resampling);
+                self.scored.add(rows.iter().map(|row| row.n).max().and_then(|n| usize::try_from(n).ok()).unwrap_or(0));
+                rows
             }
             Comparison::Prices { maps, scores } => {
                 maps.replay.settle(None);
                 compare_positions(maps, scores, truth, &mut self.next, i64::MAX);
+                self.scored.add(usize::try_from(scores.counts().positions).unwrap_or(usize::MAX));
                 scores.rows(resampling)
             }
             Comparison::Orders { scores, .. } => {
                 // Of orders after the last bar nothing can be said.
                 scores.end();
+                self.scored.add(usize::try_from(scores.counts().orders).unwrap_or(usize::MAX));
                 scores.rows(resampling)
             }
         };
-        self.scored.add(self.next);
         Ok(())
     }
 
@@ -440,7 +491,7 @@ impl KeyModel for KeyScores {
             rows.optional_number(8, score.high);
             rows.integer(9, i64::try_from(score.n).unwrap_or(i64::MAX));
             rows.optional_boolean(10, Some(self.weights_saw_test));
-            rows.text(11, meaning(score.score), 1);
+            rows.text(11, self.note.as_deref().unwrap_or(meaning(score.score)), 1);
             rows.end(1);
         }
         false
@@ -451,8 +502,8 @@ impl KeyModel for KeyScores {
             Comparison::Hourly { replay, realised, .. } => {
                 replay.as_ref().map_or(0, |replay| replay.memory()) + realised.memory()
             }
-            Comparison::Prices { maps, scores } => maps.replay.standing().memory() + scores.memory(),
-            Comparison::Orders { maps, scores } => maps.replay.standing().memory() + scores.memory(),
+            Comparison::Prices { maps, scores } => maps.memory() + scores.memory(),
+            Comparison::Orders { maps, scores } => maps.memory() + scores.memory(),
         };
         comparison + self.held + self.ready.capacity() * size_of::<Score>()
     }

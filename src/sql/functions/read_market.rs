@@ -38,7 +38,7 @@ use super::TableFunction;
 use crate::ingest::job::{Folder, Job, Progress};
 use crate::ingest::reading::{BadRows, Reader, Settings, time_column};
 use crate::ingest::spool::Spool;
-use crate::ingest::{files_like, find_reader};
+use crate::ingest::{check_settings, files_like, find_reader};
 use crate::sql::arguments::Arguments;
 use crate::sql::model_settings::ON_BAD_ROWS;
 use crate::sql::spec::{Fallback, Limits, Parameter, ParameterKind, Returns, Spec};
@@ -139,6 +139,9 @@ impl TableFunction for ReadMarket {
             trust: arguments.boolean("trust")?.unwrap_or(false),
             ..Settings::default()
         };
+        if let Err(error) = check_settings(reader, &settings) {
+            return plan_err!("{}: {error}", SPEC.name);
+        }
         let bad_rows = match arguments.choice("on_bad_rows")? {
             Some("skip") => BadRows::Skip,
             _ => BadRows::Error,
