@@ -98,6 +98,20 @@ pub static SPEC: Spec = Spec {
             doc: "price of the market at the instant of a vendor's map that does not hold it",
         },
         Parameter {
+            name: "columns",
+            kind: ParameterKind::NameList,
+            fallback: Fallback::Derived("of the same or a usual name"),
+            unit: "",
+            doc: "columns of one's own files (exchange 'table') that hold ours, as ['ts=open_time']",
+        },
+        Parameter {
+            name: "values",
+            kind: ParameterKind::NameList,
+            fallback: Fallback::Derived("none"),
+            unit: "",
+            doc: "values of columns that one's own files do not have, as ['interval_hours=8']",
+        },
+        Parameter {
             name: "trust",
             kind: ParameterKind::Boolean,
             fallback: Fallback::Value("false"),
@@ -137,6 +151,8 @@ impl TableFunction for ReadMarket {
             contract_size: arguments.number("contract_size")?,
             price: arguments.number("price")?,
             trust: arguments.boolean("trust")?.unwrap_or(false),
+            columns: pairs(arguments, "columns")?,
+            values: pairs(arguments, "values")?,
             ..Settings::default()
         };
         if let Err(error) = check_settings(reader, &settings) {
@@ -149,6 +165,15 @@ impl TableFunction for ReadMarket {
         let schema = reader.table.schema();
         Ok(Arc::new(MarketFiles { call: Arc::new(Call { reader, files, settings, bad_rows }), schema }))
     }
+}
+
+/// Reads a list of texts such as `ts=open_time`.
+fn pairs(arguments: &Arguments<'_>, name: &str) -> Result<Vec<(String, String)>> {
+    let pair = |text: String| match text.split_once('=') {
+        Some((ours, theirs)) if !ours.is_empty() => Ok((ours.to_owned(), theirs.to_owned())),
+        _ => plan_err!("{}: '{name}' must be a list of texts such as ['ts=open_time'], was '{text}' in it", SPEC.name),
+    };
+    arguments.text_list(name)?.unwrap_or_default().into_iter().map(pair).collect()
 }
 
 /// A call with its arguments.
@@ -170,6 +195,12 @@ impl fmt::Display for Call {
         for (name, value) in given {
             if let Some(value) = value {
                 write!(f, ", {name}={value}")?;
+            }
+        }
+        for (name, pairs) in [("columns", &self.settings.columns), ("values", &self.settings.values)] {
+            if !pairs.is_empty() {
+                let pairs: Vec<String> = pairs.iter().map(|(ours, theirs)| format!("{ours}={theirs}")).collect();
+                write!(f, ", {name}=[{}]", pairs.join(", "))?;
             }
         }
         let bad_rows = if self.bad_rows == BadRows::Skip { "skip" } else { "error" };
