@@ -5,16 +5,22 @@
 //! Invariant: of a frame all rows have one price; rows without a price cannot be used, as distances start there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType};
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 
-use super::bars::{Judge, Rows as BarRows};
+use super::bars::{BadRows, Judge, Rows as BarRows};
+use super::exec::{Operator, Reading, Run, Start};
 use super::keys::Key;
+use super::model_run::{BarsInput, KeyModel, ModelRun};
+use super::model_settings::keyed_by_market;
 use super::provider::{Input, Wanted};
 use super::spec::{Fallback, Parameter, ParameterKind};
+use crate::market::tables::MODEL_BARS;
 use crate::market::{Column, Kind, Layout};
+use crate::model::leverage::MarginRule;
 use crate::model::pools::Pool;
 use crate::sql::arguments::Arguments;
 
@@ -65,16 +71,73 @@ pub struct PoolFrame {
 }
 
 /// The frames of every key, in order of time.
-pub type PoolFrames = BTreeMap<Key, Vec<PoolFrame>>;
+type PoolFrames = BTreeMap<Key, Vec<PoolFrame>>;
 
-/// Binds the relation of pools.
+/// Binds what the functions share that follow pools through bars: the bars, and both inputs.
 ///
 /// # Errors
 ///
-/// It is not a relation.
-pub fn pools_input(arguments: &Arguments<'_>) -> Result<Input> {
-    let relation = arguments.relation("pools")?;
-    Ok(Input { parameter: "pools", relation, wanted: Wanted::Columns(POOL_COLUMNS) })
+/// An argument is not as it must be.
+pub fn bind(arguments: &Arguments<'_>) -> Result<(BarsInput, Vec<Input>)> {
+    let bars = BarsInput {
+        parameter: "bars",
+        interval: arguments.interval("interval")?,
+        bad_rows: BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error")),
+    };
+    let input = |parameter, wanted| {
+        Ok::<_, DataFusionError>(Input { parameter, relation: arguments.relation(parameter)?, wanted })
+    };
+    Ok((bars, vec![input("bars", Wanted::Columns(MODEL_BARS))?, input("pools", Wanted::Columns(POOL_COLUMNS))?]))
+}
+
+/// How both inputs are read: bars in order, pools whole.
+pub fn readings() -> Vec<Reading> {
+    vec![keyed_by_market(), Reading::Gathered]
+}
+
+/// Starts a partition; `make` makes the state of a key of its bars' length and its frames.
+///
+/// # Errors
+///
+/// A column is missing, or a row of pools cannot be used and bad rows are errors.
+pub fn start(
+    operator: &dyn Operator,
+    bars: &BarsInput,
+    start: &Start<'_>,
+    make: impl Fn(i64, Frames) -> Box<dyn KeyModel> + Send + 'static,
+) -> Result<Box<dyn Run>> {
+    let judge = Judge::new(operator.function(), bars.bad_rows, start.counter("bad_rows"));
+    let all = Arc::new(pool_frames(&start.schemas[1], &start.gathered[1], &judge)?);
+    let make = Box::new(move |key: &Key, interval: i64, _rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
+        Ok(make(interval, Frames { all: Arc::clone(&all), key: key.clone(), next: 0 }))
+    });
+    Ok(Box::new(ModelRun::over_bars(operator, bars, BTreeMap::new(), start, make)?))
+}
+
+/// The frames of a key, handed over as time passes.
+#[derive(Debug)]
+pub struct Frames {
+    all: Arc<PoolFrames>,
+    key: Key,
+    /// The first frame that was not handed over.
+    next: usize,
+}
+
+impl Frames {
+    /// Hands over the frames up to an instant that were not handed over yet.
+    pub fn until(&mut self, ts: i64) -> &[PoolFrame] {
+        let frames = self.all.get(&self.key).map_or(&[][..], Vec::as_slice);
+        let due = frames.get(self.next..).unwrap_or(&[]);
+        let due = &due[..due.partition_point(|frame| frame.ts <= ts)];
+        self.next += due.len();
+        due
+    }
+
+    /// Bytes that the frames of the key take, about.
+    pub fn memory(&self) -> usize {
+        let frames = self.all.get(&self.key).map_or(&[][..], Vec::as_slice);
+        frames.iter().map(|frame| size_of::<PoolFrame>() + frame.pools.capacity() * size_of::<Pool>()).sum()
+    }
 }
 
 /// Reads the gathered pools.
@@ -82,7 +145,7 @@ pub fn pools_input(arguments: &Arguments<'_>) -> Result<Input> {
 /// # Errors
 ///
 /// A column is missing, or a row cannot be used and bad rows are errors.
-pub fn pool_frames(schema: &SchemaRef, batches: &[RecordBatch], judge: &Judge) -> Result<PoolFrames> {
+fn pool_frames(schema: &SchemaRef, batches: &[RecordBatch], judge: &Judge) -> Result<PoolFrames> {
     let function = judge.function();
     let layout =
         Layout::find(POOL_COLUMNS, schema).map_err(|error| exec_datafusion_err!("{function}: 'pools' {error}"))?;
@@ -141,10 +204,4 @@ pub fn pool_frames(schema: &SchemaRef, batches: &[RecordBatch], judge: &Judge) -
         (key, frames)
     };
     Ok(found.into_iter().map(sorted).collect())
-}
-
-/// Bytes that the frames of a key take, about.
-pub fn memory_of(frames: &PoolFrames, key: &Key) -> usize {
-    let frames = frames.get(key).map_or(&[][..], Vec::as_slice);
-    frames.iter().map(|frame| size_of::<PoolFrame>() + frame.pools.capacity() * size_of::<Pool>()).sum()
 }

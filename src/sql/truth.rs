@@ -7,19 +7,24 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use datafusion::common::{Result, exec_datafusion_err, plan_err};
+use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::physical_plan::metrics::Count;
 
 use super::arguments::Arguments;
 use super::bars::{Judge, Rows as BarRows};
-use super::exec::time_text;
+use super::exec::{Start, time_text};
 use super::keys::Key;
+use super::model_settings::{ModelSettings, length_text};
 use super::provider::{Input, Wanted};
 use super::spec::{Fallback, Limits, Parameter, ParameterKind};
 use crate::market::{Column, Kind, Layout};
+use crate::model::book::Book;
+use crate::model::replay::Replay;
+use crate::model::score::hourly::HourlyReplay;
 use crate::model::score::means::Resampling;
 use crate::model::side::Side;
 
@@ -113,6 +118,9 @@ macro_rules! truth_columns {
     };
 }
 
+/// More than any market is worth: such a row is a mistake, and the sums of such rows have no digits left.
+const MOST_USD: f64 = 1e15;
+
 const SIDE: usize = 3;
 const USD: usize = 4;
 const PRICE: usize = 5;
@@ -203,6 +211,18 @@ impl TruthSettings {
         Ok((TruthSettings { kind, match_exchange, train, test, resampling }, input))
     }
 
+    /// Reads the truth of a call whose inputs are those of the model, then the truth.
+    ///
+    /// # Errors
+    ///
+    /// As [`Truth::read`].
+    pub fn gather(&self, function: &'static str, model: &ModelSettings, start: &Start<'_>) -> Result<Arc<Truth>> {
+        let at = model.readings().len();
+        let judge = Judge::new(function, model.bad_rows, start.counter("bad_rows"));
+        let without_price = start.counter("truth_without_price");
+        Ok(Arc::new(Truth::read(self, &start.schemas[at], &start.gathered[at], &judge, &without_price)?))
+    }
+
     /// Returns the settings as EXPLAIN shows them.
     pub fn shown(&self) -> Vec<(&'static str, String)> {
         let range = |range: &Option<Range<i64>>| range.as_ref().map_or_else(|| "derived".to_owned(), range_text);
@@ -248,6 +268,19 @@ impl TruthSettings {
                 (Some(train), Some(test))
             }
         }
+    }
+}
+
+/// Takes a replay by the hour.
+///
+/// # Errors
+///
+/// Its bars do not divide an hour.
+pub fn by_the_hour(function: &str, key: &Key, replay: Replay<Book>) -> Result<Box<HourlyReplay>> {
+    let interval = replay.interval();
+    match HourlyReplay::new(replay) {
+        Some(replay) => Ok(Box::new(replay)),
+        None => exec_err!("{function}: bars of ({key}) must divide an hour, 'interval' was {}", length_text(interval)),
     }
 }
 
@@ -308,7 +341,16 @@ impl Truth {
                         false => rows.instant_of_symbol(row)?,
                     };
                     let price = if settings.kind == TruthKind::Hourly { 0.0 } else { rows.price(row, PRICE)? };
-                    Ok(TruthRow { ts, side: rows.side(row, SIDE)?, price, usd: rows.quantity(row, USD)? })
+                    let usd = rows.quantity(row, USD)?;
+                    if usd > MOST_USD {
+                        return Err(rows.defect(
+                            row,
+                            "notional_usd",
+                            format!("be at most {MOST_USD:e}"),
+                            usd.to_string(),
+                        ));
+                    }
+                    Ok(TruthRow { ts, side: rows.side(row, SIDE)?, price, usd })
                 };
                 match read() {
                     Ok(read) => truth.rows_of(rows.exchange(row), rows.symbol(row)).push(read),

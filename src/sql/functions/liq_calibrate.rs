@@ -23,16 +23,17 @@ use crate::model::parameters::Scale;
 use crate::model::replay::Replay;
 use crate::model::score::hourly::{HourlyReplay, Realised};
 use crate::sql::arguments::Arguments;
-use crate::sql::bars::Judge;
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start};
 use crate::sql::keys::Key;
 use crate::sql::model_run::{BarsInput, KeyModel, ModelRun};
-use crate::sql::model_settings::{ModelSettings, length_text, model_parameters};
+use crate::sql::model_settings::{ModelSettings, model_parameters};
 use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Returns, Spec};
-use crate::sql::truth::{MATCH_EXCHANGE, RESAMPLES, SEED, TEST, TRAIN, TRUTH, Truth, TruthKind, TruthSettings};
+use crate::sql::truth::{
+    MATCH_EXCHANGE, RESAMPLES, SEED, TEST, TRAIN, TRUTH, Truth, TruthKind, TruthSettings, by_the_hour,
+};
 
 const COLUMNS: &[Column] = &[
     Column::new("exchange", Kind::Text, "", "exchange"),
@@ -131,32 +132,15 @@ impl Operator for Calibrations {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
-        let at = self.model.readings().len();
         let rules = self.model.gathered_rules(SPEC.name, &start)?;
-        let judge = Judge::new(SPEC.name, self.model.bad_rows, start.counter("bad_rows"));
-        let without_price = start.counter("truth_without_price");
-        let truth = Truth::read(&self.truth, &start.schemas[at], &start.gathered[at], &judge, &without_price)?;
-        let (operator, truth) = (self.clone(), Arc::new(truth));
+        let truth = self.truth.gather(SPEC.name, &self.model, &start)?;
+        let operator = self.clone();
         let make = Box::new(move |key: &Key, interval: i64, rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
             let parameters = &operator.model.parameters;
             let replay = Replay::new(parameters, interval, rules, Book::new(parameters));
-            let Some(replay) = HourlyReplay::new(replay) else {
-                return exec_err!(
-                    "{}: bars of ({key}) must divide an hour, 'interval' was {}",
-                    SPEC.name,
-                    length_text(interval)
-                );
-            };
-            let (operator, truth) = (operator.clone(), Arc::clone(&truth));
-            let held = truth.memory(key);
-            Ok(Box::new(KeyCalibration {
-                operator,
-                truth,
-                held,
-                replay: Some(Box::new(replay)),
-                bars: None,
-                ready: None,
-            }))
+            let replay = Some(by_the_hour(SPEC.name, key, replay)?);
+            let (operator, truth, held) = (operator.clone(), Arc::clone(&truth), truth.memory(key));
+            Ok(Box::new(KeyCalibration { operator, truth, held, replay, bars: None, ready: None }))
         });
         let bars = BarsInput { parameter: "bars", interval: self.model.interval, bad_rows: self.model.bad_rows };
         Ok(Box::new(ModelRun::over_bars(self, &bars, rules, &start, make)?))

@@ -45,7 +45,7 @@ use crate::sql::provider::{FunctionTable, Input, Wanted};
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Fallback, Parameter, ParameterKind, Returns, Spec};
 use crate::sql::truth::{
-    MATCH_EXCHANGE, RESAMPLES, SEED, TEST, TRAIN, TRUTH, Truth, TruthKind, TruthRow, TruthSettings,
+    MATCH_EXCHANGE, RESAMPLES, SEED, TEST, TRAIN, TRUTH, Truth, TruthKind, TruthRow, TruthSettings, by_the_hour,
 };
 
 const COLUMNS: &[Column] = &[
@@ -188,12 +188,10 @@ impl Operator for Scores {
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
         let brackets_end = self.model.readings().len();
         let rules = self.model.gathered_rules(SPEC.name, &start)?;
-        let judge = Judge::new(SPEC.name, self.model.bad_rows, start.counter("bad_rows"));
-        let without_price = start.counter("truth_without_price");
-        let (schema, batches) = (&start.schemas[brackets_end], &start.gathered[brackets_end]);
-        let truth = Arc::new(Truth::read(&self.truth, schema, batches, &judge, &without_price)?);
+        let truth = self.truth.gather(SPEC.name, &self.model, &start)?;
         let heatmap = if self.has_heatmap {
             let (schema, batches) = (&start.schemas[brackets_end + 1], &start.gathered[brackets_end + 1]);
+            let judge = Judge::new(SPEC.name, self.model.bad_rows, start.counter("bad_rows_of_heatmap"));
             Some(Arc::new(snapshots("heatmap", schema, batches, &judge)?))
         } else {
             None
@@ -206,16 +204,10 @@ impl Operator for Scores {
             let rows = truth.of(key);
             let comparison = match operator.truth.kind {
                 TruthKind::Hourly => {
-                    let Some(replay) = HourlyReplay::new(replay) else {
-                        return exec_err!(
-                            "{}: bars of ({key}) must divide an hour, 'interval' was {}",
-                            SPEC.name,
-                            length_text(interval)
-                        );
-                    };
+                    let replay = Some(by_the_hour(SPEC.name, key, replay)?);
                     let mut realised = Realised::default();
                     rows.iter().for_each(|row| realised.add(row.ts, row.side, row.usd));
-                    Comparison::Hourly { replay: Some(Box::new(replay)), realised }
+                    Comparison::Hourly { replay, realised }
                 }
                 kind => {
                     let vendor = match &heatmap {

@@ -4,7 +4,6 @@
 //! reached, of each rule of `pool_trades` the mean returns, each beside its null levels, with the gain over them and an
 //! interval over resampled days. What comes out is what there is: no result is left out for being one that shows nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -14,24 +13,21 @@ use datafusion::common::Result;
 use super::TableFunction;
 use super::pool_touches::NEAR;
 use super::pool_trades::{CONFIRM, FEE_BPS, HORIZON, MAX_DISTANCE, SLIPPAGE_BPS, STOP_BUFFER, trade_settings};
-use crate::market::tables::MODEL_BARS;
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
-use crate::model::leverage::MarginRule;
 use crate::model::pool_trades::{PoolTrades, TradeRates, TradeRule, TradeSettings};
 use crate::model::score::Score;
 use crate::model::score::means::Resampling;
 use crate::model::side::Side;
 use crate::model::touches::{TouchRates, TouchRule, Touches};
 use crate::sql::arguments::Arguments;
-use crate::sql::bars::{BadRows, Judge};
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start};
 use crate::sql::keys::Key;
-use crate::sql::model_run::{BarsInput, KeyModel, ModelRun};
-use crate::sql::model_settings::{INTERVAL, ON_BAD_ROWS, keyed_by_market, length_text};
-use crate::sql::pool_frames::{LATER_BARS, POOLS, PoolFrames, memory_of, pool_frames, pools_input};
-use crate::sql::provider::{FunctionTable, Input, Wanted};
+use crate::sql::model_run::{BarsInput, KeyModel};
+use crate::sql::model_settings::{INTERVAL, ON_BAD_ROWS, length_text};
+use crate::sql::pool_frames::{self, Frames, LATER_BARS, POOLS};
+use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Returns, Spec};
 use crate::sql::truth::{RESAMPLES, SEED};
@@ -90,6 +86,7 @@ impl TableFunction for PoolScore {
     fn bind(&self, arguments: &Arguments<'_>, _session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
         let settings = trade_settings(arguments, TradeRule::ExitAtPool)?;
         let near = arguments.number("near")?.unwrap_or(TouchRule::default().near);
+        let (bars, inputs) = pool_frames::bind(arguments)?;
         let operator = PoolScores {
             settings,
             touch: TouchRule { horizon: settings.horizon, near },
@@ -97,15 +94,8 @@ impl TableFunction for PoolScore {
                 seed: settings.seed,
                 resamples: arguments.whole_number("resamples")?.unwrap_or(1000),
             },
-            bars: BarsInput {
-                parameter: "bars",
-                interval: arguments.interval("interval")?,
-                bad_rows: BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error")),
-            },
+            bars,
         };
-        let bars =
-            Input { parameter: "bars", relation: arguments.relation("bars")?, wanted: Wanted::Columns(MODEL_BARS) };
-        let inputs = vec![bars, pools_input(arguments)?];
         Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
@@ -146,7 +136,7 @@ impl Operator for PoolScores {
     }
 
     fn readings(&self) -> Vec<Reading> {
-        vec![keyed_by_market(), Reading::Gathered]
+        pool_frames::readings()
     }
 
     fn keeps(&self) -> Keeps {
@@ -158,27 +148,22 @@ impl Operator for PoolScores {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
-        let judge = Judge::new(SPEC.name, self.bars.bad_rows, start.counter("bad_rows"));
-        let frames = Arc::new(pool_frames(&start.schemas[1], &start.gathered[1], &judge)?);
         let operator = self.clone();
-        let make = Box::new(move |key: &Key, interval: i64, _rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
+        pool_frames::start(self, &self.bars, &start, move |interval, frames| {
             let rule = |rule| Rule {
                 rule,
                 trades: PoolTrades::new(TradeSettings { rule, ..operator.settings }, interval),
                 rates: TradeRates::default(),
             };
-            Ok(Box::new(KeyPools {
+            Box::new(KeyPools {
                 touches: Touches::new(operator.touch, interval),
                 touch_rates: TouchRates::default(),
                 rules: [TradeRule::ExitAtPool, TradeRule::SweepReversal, TradeRule::PoolToPool].map(rule),
-                frames: Arc::clone(&frames),
-                held: memory_of(&frames, key),
-                next: 0,
+                frames,
                 resampling: operator.resampling,
                 ready: Vec::new(),
-            }))
-        });
-        Ok(Box::new(ModelRun::over_bars(self, &self.bars, BTreeMap::new(), &start, make)?))
+            })
+        })
     }
 }
 
@@ -194,11 +179,7 @@ struct KeyPools {
     touches: Touches,
     touch_rates: TouchRates,
     rules: [Rule; 3],
-    frames: Arc<PoolFrames>,
-    /// Bytes of the key's own frames.
-    held: usize,
-    /// The first frame that was not given yet.
-    next: usize,
+    frames: Frames,
     resampling: Resampling,
     ready: Vec<(&'static str, Score)>,
 }
@@ -217,14 +198,12 @@ impl KeyPools {
 }
 
 impl KeyModel for KeyPools {
-    fn bar(&mut self, key: &Key, bar: &Bar, _rows: &mut Rows) -> Result<()> {
-        let frames = self.frames.get(key).map_or(&[][..], Vec::as_slice);
-        while let Some(frame) = frames.get(self.next).filter(|frame| frame.ts <= bar.ts) {
+    fn bar(&mut self, _key: &Key, bar: &Bar, _rows: &mut Rows) -> Result<()> {
+        for frame in self.frames.until(bar.ts) {
             self.touches.frame(frame.ts, frame.price, &frame.pools);
             for rule in &mut self.rules {
                 rule.trades.frame(frame.ts, frame.price, &frame.pools);
             }
-            self.next += 1;
         }
         self.touches.bar(bar);
         for rule in &mut self.rules {
@@ -268,6 +247,6 @@ impl KeyModel for KeyPools {
 
     fn memory(&self) -> usize {
         let trades: usize = self.rules.iter().map(|rule| rule.trades.memory()).sum();
-        self.touches.memory() + trades + self.held
+        self.touches.memory() + trades + self.frames.memory()
     }
 }

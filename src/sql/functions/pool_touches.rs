@@ -4,7 +4,6 @@
 //! within the horizon, and at the mirror. A wall that persists is one pool and counts once. Rules and terms are in
 //! [`crate::model::touches`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -12,20 +11,17 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 
 use super::TableFunction;
-use crate::market::tables::MODEL_BARS;
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
-use crate::model::leverage::MarginRule;
 use crate::model::touches::{Approach, Touch, TouchRule, Touches};
 use crate::sql::arguments::Arguments;
-use crate::sql::bars::{BadRows, Judge};
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start};
 use crate::sql::keys::Key;
-use crate::sql::model_run::{BarsInput, KeyModel, ModelRun};
-use crate::sql::model_settings::{INTERVAL, ON_BAD_ROWS, keyed_by_market, length_text};
-use crate::sql::pool_frames::{LATER_BARS, POOLS, PoolFrames, memory_of, pool_frames, pools_input};
-use crate::sql::provider::{FunctionTable, Input, Wanted};
+use crate::sql::model_run::{BarsInput, KeyModel};
+use crate::sql::model_settings::{INTERVAL, ON_BAD_ROWS, length_text};
+use crate::sql::pool_frames::{self, Frames, LATER_BARS, POOLS};
+use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Fallback, Limits, Parameter, ParameterKind, Returns, Spec};
 
@@ -122,17 +118,8 @@ impl TableFunction for PoolTouches {
             horizon: arguments.interval("horizon")?.unwrap_or(default.horizon),
             near: arguments.number("near")?.unwrap_or(default.near),
         };
-        let operator = TouchTable {
-            rule,
-            bars: BarsInput {
-                parameter: "bars",
-                interval: arguments.interval("interval")?,
-                bad_rows: BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error")),
-            },
-        };
-        let bars =
-            Input { parameter: "bars", relation: arguments.relation("bars")?, wanted: Wanted::Columns(MODEL_BARS) };
-        let inputs = vec![bars, pools_input(arguments)?];
+        let (bars, inputs) = pool_frames::bind(arguments)?;
+        let operator = TouchTable { rule, bars };
         Ok(Arc::new(FunctionTable::new(arguments, Arc::new(operator), inputs)))
     }
 }
@@ -162,7 +149,7 @@ impl Operator for TouchTable {
     }
 
     fn readings(&self) -> Vec<Reading> {
-        vec![keyed_by_market(), Reading::Gathered]
+        pool_frames::readings()
     }
 
     fn keeps(&self) -> Keeps {
@@ -175,36 +162,25 @@ impl Operator for TouchTable {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
-        let judge = Judge::new(SPEC.name, self.bars.bad_rows, start.counter("bad_rows"));
-        let frames = Arc::new(pool_frames(&start.schemas[1], &start.gathered[1], &judge)?);
         let (rule, wanted) = (self.rule, start.wanted);
-        let make = Box::new(move |key: &Key, interval: i64, _rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
-            let frames = Arc::clone(&frames);
-            let held = memory_of(&frames, key);
-            Ok(Box::new(KeyTouches { touches: Touches::new(rule, interval), frames, held, next: 0, wanted }))
-        });
-        Ok(Box::new(ModelRun::over_bars(self, &self.bars, BTreeMap::new(), &start, make)?))
+        pool_frames::start(self, &self.bars, &start, move |interval, frames| {
+            Box::new(KeyTouches { touches: Touches::new(rule, interval), frames, wanted })
+        })
     }
 }
 
 #[derive(Debug)]
 struct KeyTouches {
     touches: Touches,
-    frames: Arc<PoolFrames>,
-    /// Bytes of the key's own frames.
-    held: usize,
-    /// The first frame that was not given yet.
-    next: usize,
+    frames: Frames,
     wanted: TimeBounds,
 }
 
 impl KeyTouches {
     /// Gives the frames up to an instant.
-    fn give(&mut self, key: &Key, until: i64) {
-        let frames = self.frames.get(key).map_or(&[][..], Vec::as_slice);
-        while let Some(frame) = frames.get(self.next).filter(|frame| frame.ts <= until) {
+    fn give(&mut self, until: i64) {
+        for frame in self.frames.until(until) {
             self.touches.frame(frame.ts, frame.price, &frame.pools);
-            self.next += 1;
         }
     }
 
@@ -256,14 +232,14 @@ fn approach(first: usize, result: Option<Approach>, time: Option<i64>, rows: &mu
 
 impl KeyModel for KeyTouches {
     fn bar(&mut self, key: &Key, bar: &Bar, rows: &mut Rows) -> Result<()> {
-        self.give(key, bar.ts);
+        self.give(bar.ts);
         self.touches.bar(bar);
         self.emit(key, usize::MAX, rows);
         Ok(())
     }
 
-    fn end(&mut self, key: &Key) -> Result<()> {
-        self.give(key, i64::MAX);
+    fn end(&mut self, _key: &Key) -> Result<()> {
+        self.give(i64::MAX);
         self.touches.end();
         Ok(())
     }
@@ -273,6 +249,6 @@ impl KeyModel for KeyTouches {
     }
 
     fn memory(&self) -> usize {
-        self.touches.memory() + self.held
+        self.touches.memory() + self.frames.memory()
     }
 }

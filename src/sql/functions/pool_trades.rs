@@ -4,7 +4,6 @@
 //! at about their distance, each with its result after fees and slippage. Rules and terms are in
 //! [`crate::model::pool_trades`]. Evidence, not advice.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -12,20 +11,17 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 
 use super::TableFunction;
-use crate::market::tables::MODEL_BARS;
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
-use crate::model::leverage::MarginRule;
 use crate::model::pool_trades::{PoolTrades as Trades, Trade, TradeRule, TradeSettings};
 use crate::sql::arguments::Arguments;
-use crate::sql::bars::{BadRows, Judge};
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start};
 use crate::sql::keys::Key;
-use crate::sql::model_run::{BarsInput, KeyModel, ModelRun};
-use crate::sql::model_settings::{INTERVAL, ON_BAD_ROWS, keyed_by_market, length_text};
-use crate::sql::pool_frames::{LATER_BARS, POOLS, PoolFrames, memory_of, pool_frames, pools_input};
-use crate::sql::provider::{FunctionTable, Input, Wanted};
+use crate::sql::model_run::{BarsInput, KeyModel};
+use crate::sql::model_settings::{INTERVAL, ON_BAD_ROWS, length_text};
+use crate::sql::pool_frames::{self, Frames, LATER_BARS, POOLS};
+use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Fallback, Limits, Parameter, ParameterKind, Returns, Spec};
 use crate::sql::truth::SEED;
@@ -157,14 +153,7 @@ impl TableFunction for PoolTrades {
     fn bind(&self, arguments: &Arguments<'_>, _session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
         let rule = arguments.choice("rule")?.and_then(TradeRule::from_name).unwrap_or(TradeRule::ExitAtPool);
         let settings = trade_settings(arguments, rule)?;
-        let bars = BarsInput {
-            parameter: "bars",
-            interval: arguments.interval("interval")?,
-            bad_rows: BadRows::from_name(arguments.choice("on_bad_rows")?.unwrap_or("error")),
-        };
-        let input =
-            Input { parameter: "bars", relation: arguments.relation("bars")?, wanted: Wanted::Columns(MODEL_BARS) };
-        let inputs = vec![input, pools_input(arguments)?];
+        let (bars, inputs) = pool_frames::bind(arguments)?;
         Ok(Arc::new(FunctionTable::new(arguments, Arc::new(TradeTable { settings, bars }), inputs)))
     }
 }
@@ -216,7 +205,7 @@ impl Operator for TradeTable {
     }
 
     fn readings(&self) -> Vec<Reading> {
-        vec![keyed_by_market(), Reading::Gathered]
+        pool_frames::readings()
     }
 
     fn keeps(&self) -> Keeps {
@@ -229,26 +218,17 @@ impl Operator for TradeTable {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
-        let judge = Judge::new(SPEC.name, self.bars.bad_rows, start.counter("bad_rows"));
-        let frames = Arc::new(pool_frames(&start.schemas[1], &start.gathered[1], &judge)?);
         let (settings, wanted) = (self.settings, start.wanted);
-        let make = Box::new(move |key: &Key, interval: i64, _rules: Vec<MarginRule>| -> Result<Box<dyn KeyModel>> {
-            let frames = Arc::clone(&frames);
-            let held = memory_of(&frames, key);
-            Ok(Box::new(KeyTrades { trades: Trades::new(settings, interval), frames, held, next: 0, wanted }))
-        });
-        Ok(Box::new(ModelRun::over_bars(self, &self.bars, BTreeMap::new(), &start, make)?))
+        pool_frames::start(self, &self.bars, &start, move |interval, frames| {
+            Box::new(KeyTrades { trades: Trades::new(settings, interval), frames, wanted })
+        })
     }
 }
 
 #[derive(Debug)]
 struct KeyTrades {
     trades: Trades,
-    frames: Arc<PoolFrames>,
-    /// Bytes of the key's own frames.
-    held: usize,
-    /// The first frame that was not given yet.
-    next: usize,
+    frames: Frames,
     wanted: TimeBounds,
 }
 
@@ -292,10 +272,8 @@ fn write(key: &Key, trade: &Trade, rows: &mut Rows) {
 
 impl KeyModel for KeyTrades {
     fn bar(&mut self, key: &Key, bar: &Bar, rows: &mut Rows) -> Result<()> {
-        let frames = self.frames.get(key).map_or(&[][..], Vec::as_slice);
-        while let Some(frame) = frames.get(self.next).filter(|frame| frame.ts <= bar.ts) {
+        for frame in self.frames.until(bar.ts) {
             self.trades.frame(frame.ts, frame.price, &frame.pools);
-            self.next += 1;
         }
         self.trades.bar(bar);
         self.emit(key, usize::MAX, rows);
@@ -312,6 +290,6 @@ impl KeyModel for KeyTrades {
     }
 
     fn memory(&self) -> usize {
-        self.trades.memory() + self.held
+        self.trades.memory() + self.frames.memory()
     }
 }
