@@ -347,7 +347,7 @@ impl Truth {
                             row,
                             "notional_usd",
                             format!("be at most {MOST_USD:e}"),
-                            usd.to_string(),
+                            format!("{usd:e}"),
                         ));
                     }
                     Ok(TruthRow { ts, side: rows.side(row, SIDE)?, price, usd })
