@@ -25,6 +25,24 @@ const CHANGES_BETWEEN_SUMS: u32 = 4096;
 /// or when they have fallen below this share of their peak, so that rounding never grows beyond about 1e-10.
 const FALL_BETWEEN_SUMS: f64 = 1.0 / 64.0;
 
+/// Buckets that are added to at once.
+const BLOCK: usize = 8;
+
+/// One for the first `count` of a block, zero for the others.
+const SHARES: [[f64; BLOCK]; BLOCK + 1] = {
+    let mut shares = [[0.0; BLOCK]; BLOCK + 1];
+    let mut count = 0;
+    while count <= BLOCK {
+        let mut i = 0;
+        while i < count {
+            shares[count][i] = 1.0;
+            i += 1;
+        }
+        count += 1;
+    }
+    shares
+};
+
 /// What one bar did to one side of one tier, in USD at liquidation prices.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Flow {
@@ -79,6 +97,12 @@ impl Ladder {
         self.low > self.high
     }
 
+    /// The bucket after the last that has a place; there is none before the first is covered.
+    fn end(&self) -> i32 {
+        self.first + self.stored.len() as i32
+    }
+
+    #[cold]
     fn cover(&mut self, low: i32, high: i32) {
         const SLACK: i32 = 512;
         if self.stored.is_empty() {
@@ -95,25 +119,60 @@ impl Ladder {
     }
 
     fn slice(&self, low: i32, high: i32) -> &[f64] {
-        &self.stored[(low - self.first) as usize..=(high - self.first) as usize]
+        &self.stored[(low - self.first) as usize..(high + 1 - self.first) as usize]
     }
 
     fn slice_mut(&mut self, low: i32, high: i32) -> &mut [f64] {
-        &mut self.stored[(low - self.first) as usize..=(high - self.first) as usize]
+        &mut self.stored[(low - self.first) as usize..(high + 1 - self.first) as usize]
     }
 
-    fn fill(&mut self, low: i32, high: i32, quantity: f64, usd: f64) {
-        self.cover(low, high);
-        let each = quantity / f64::from(high - low + 1);
-        for bucket in self.slice_mut(low, high) {
-            *bucket += each;
+    /// Adds to every bucket of a run.
+    ///
+    /// A run has about six buckets and its length changes from bar to bar, so that a loop over them ends where the processor
+    /// does not expect it. A whole block is added instead, zero to the buckets of it that are not of the run.
+    #[inline]
+    fn add(&mut self, low: i32, high: i32, each: f64) {
+        let start = (low - self.first) as usize;
+        let mut count = (high + 1 - low) as usize;
+        for block in self.stored[start..].as_chunks_mut::<BLOCK>().0 {
+            for (bucket, share) in block.iter_mut().zip(&SHARES[count.min(BLOCK)]) {
+                *bucket += each * share;
+            }
+            if count <= BLOCK {
+                break;
+            }
+            count -= BLOCK;
         }
-        self.low = self.low.min(low);
-        self.high = self.high.max(high);
-        self.quantity += quantity;
-        self.usd += usd;
-        self.peak = self.peak.max(self.quantity);
-        self.changes += 1;
+    }
+
+    /// Adds the same quantity to each of several runs of buckets, spread evenly within each; returns the USD added, before
+    /// the division by the scale.
+    fn fill(&mut self, runs: &[(i32, i32)], quantity: f64, scale: f64, prices: &mut Prices) -> f64 {
+        let (mut lowest, mut highest) = (self.low, self.high);
+        for &(low, high) in runs {
+            (lowest, highest) = (lowest.min(low), highest.max(high));
+        }
+        if lowest < self.first || highest + BLOCK as i32 > self.end() {
+            self.cover(lowest, highest + BLOCK as i32);
+        }
+        prices.cover(lowest, highest);
+        let stored = quantity / scale;
+        let mut added = 0.0;
+        // Sums in local variables: through memory each run would wait for the one before.
+        let (mut quantities, mut usds) = (self.quantity, self.usd);
+        for &(low, high) in runs {
+            let buckets = f64::from(high - low + 1);
+            let usd = quantity * (prices.sum(low, high) / buckets);
+            self.add(low, high, stored / buckets);
+            added += usd;
+            quantities += stored;
+            usds += usd / scale;
+        }
+        (self.low, self.high) = (lowest, highest);
+        (self.quantity, self.usd) = (quantities, usds);
+        self.peak = self.peak.max(quantities);
+        self.changes += runs.len() as u32;
+        added
     }
 
     /// Returns how many occupied buckets lie within `low ..= high`.
@@ -217,6 +276,9 @@ pub struct Book {
     usd_factor: f64,
     wick_retention: f64,
     counts: Counts,
+    /// The runs of buckets that one tier opens on one side, one a jitter. Where they are is computed for all of them before
+    /// the first is filled: both loops are simple then.
+    runs: Vec<(i32, i32)>,
 }
 
 /// How much a book has worked.
@@ -241,6 +303,7 @@ impl Book {
             usd_factor: parameters.usd_factor(),
             wick_retention: parameters.wick_retention,
             counts: Counts::default(),
+            runs: Vec::new(),
         }
     }
 
@@ -369,8 +432,9 @@ impl Standing for Book {
         // What the close passed goes wholly; what lies between it and the extreme was reached by a wick.
         let (mut whole_long, mut whole_short) = (lowest_long, highest_short);
         if self.wick_retention > 0.0 {
-            whole_long = lowest_long.max(first_centre_at_or_above(reach.ln_close));
-            whole_short = highest_short.min(last_centre_at_or_below(reach.ln_close));
+            let ln_close = reach.close.ln();
+            whole_long = lowest_long.max(first_centre_at_or_above(ln_close));
+            whole_short = highest_short.min(last_centre_at_or_below(ln_close));
         }
         for ((ladders, flows), scale) in self.ladders.iter_mut().zip(&mut self.flows).zip(&self.scales) {
             let [long, short] = ladders;
@@ -397,19 +461,15 @@ impl Standing for Book {
                 continue;
             }
             let each = quantity / tier.log_offsets.len() as f64;
-            let scale = self.scales[i];
-            for offsets in &tier.log_offsets {
-                for side in [0, 1] {
-                    let low = bucket_of(opened.ln_low + offsets[side]);
-                    let high = bucket_of(opened.ln_high + offsets[side]);
-                    self.prices.cover(low, high);
-                    let mean_price = self.prices.sum(low, high) / f64::from(high - low + 1);
-                    let usd = each * mean_price;
-                    self.counts.cohorts += 1;
-                    self.flows[i][side].opened_usd += usd;
-                    self.ladders[i][side].fill(low, high, each / scale, usd / scale);
-                }
+            for side in [0, 1] {
+                self.runs.clear();
+                self.runs.extend(tier.log_offsets.iter().map(|offsets| {
+                    (bucket_of(opened.ln_low + offsets[side]), bucket_of(opened.ln_high + offsets[side]))
+                }));
+                let ladder = &mut self.ladders[i][side];
+                self.flows[i][side].opened_usd += ladder.fill(&self.runs, each, self.scales[i], &mut self.prices);
             }
+            self.counts.cohorts += 2 * tier.log_offsets.len() as u64;
         }
     }
 }

@@ -12,7 +12,7 @@
 //! millionth of what it opened is retired: the rest counts as closed.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::book::SMALLEST_SCALE;
 use super::parameters::Parameters;
@@ -183,48 +183,134 @@ impl Cohort {
         rest
     }
 
-    /// Returns where the cohort stands in the heap of its side: the larger, the nearer to the price.
-    fn nearest_key(&self) -> f64 {
+    /// Returns how near to the price the cohort stands: the bucket of it that price reaches first, negative for shorts, so
+    /// that a larger number is nearer on either side. Something of it must stand.
+    fn nearness(&self) -> i32 {
         let own = (self.low <= self.high).then_some((self.low, self.high));
         let runs = own.into_iter().chain(self.thinned.iter().map(|run| (run.low, run.high)));
-        let keys = runs.map(|(low, high)| match self.level.side {
-            Side::Long => f64::from(high),
-            Side::Short => -f64::from(low),
-        });
-        keys.fold(f64::NEG_INFINITY, f64::max)
+        let nearest = runs.map(|(low, high)| if self.level.side == Side::Long { high } else { -low }).max();
+        debug_assert!(nearest.is_some(), "Invariant: what is queued stands");
+        nearest.unwrap_or(i32::MIN)
     }
 }
 
-/// A place in a heap: the key, then the cohort's place in the store and its number, which tells a reused place.
+/// A cohort's place in the store and its number, which tells a reused place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Entry {
-    key: f64,
     place: usize,
     id: i64,
 }
 
-impl Eq for Entry {}
+/// A cohort and the scale of its tier below which it is retired.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Retirement {
+    scale: f64,
+    entry: Entry,
+}
 
-impl PartialOrd for Entry {
+impl Eq for Retirement {}
+
+impl PartialOrd for Retirement {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Entry {
+impl Ord for Retirement {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Equal keys: the older cohort first, so that the order of results never depends on the heap's shape.
-        self.key.total_cmp(&other.key).then(other.id.cmp(&self.id))
+        // At equal scales the older cohort first, so that the order of results never depends on the heap's shape.
+        self.scale.total_cmp(&other.scale).then(other.entry.id.cmp(&self.entry.id))
+    }
+}
+
+/// Which cohort of a tier is retired next: the one with the largest scale.
+///
+/// A scale only falls, so a cohort that opens later is retired later. It goes to the end of a queue; only what a sweep
+/// changed needs the heap.
+#[derive(Debug, Clone, Default)]
+struct Retiring {
+    queue: VecDeque<Retirement>,
+    heap: BinaryHeap<Retirement>,
+}
+
+impl Retiring {
+    fn push(&mut self, retirement: Retirement) {
+        if self.queue.back().is_none_or(|last| retirement < *last) {
+            self.queue.push_back(retirement);
+        } else {
+            self.heap.push(retirement);
+        }
+    }
+
+    fn peek(&self) -> Option<Retirement> {
+        self.queue.front().max(self.heap.peek()).copied()
+    }
+
+    fn pop(&mut self) {
+        if self.queue.front() > self.heap.peek() {
+            self.queue.pop_front();
+        } else {
+            self.heap.pop();
+        }
+    }
+
+    fn memory(&self) -> usize {
+        (self.queue.capacity() + self.heap.capacity()) * size_of::<Retirement>()
+    }
+}
+
+/// The cohorts of one side and tier by the bucket that price reaches first.
+#[derive(Debug, Clone, Default)]
+struct Nearest {
+    first: i32,
+    /// By nearness; a list may name cohorts that are retired.
+    lists: Vec<Vec<Entry>>,
+    /// No list above is in use.
+    nearest: i32,
+}
+
+impl Nearest {
+    fn push(&mut self, nearness: i32, entry: Entry) {
+        /// Lists added beyond what is needed.
+        const SLACK: i32 = 512;
+        if self.lists.is_empty() {
+            (self.first, self.nearest) = (nearness - SLACK, nearness);
+        } else if nearness < self.first {
+            let added = (self.first - nearness + SLACK) as usize;
+            self.lists.splice(0..0, std::iter::repeat_n(Vec::new(), added));
+            self.first -= added as i32;
+        }
+        let index = (nearness - self.first) as usize;
+        if index >= self.lists.len() {
+            self.lists.resize(index + SLACK as usize, Vec::new());
+        }
+        self.lists[index].push(entry);
+        self.nearest = self.nearest.max(nearness);
+    }
+
+    /// Takes out all at or nearer than a bucket: the nearest first, of one bucket the oldest first.
+    fn take(&mut self, reached: i32, taken: &mut Vec<Entry>) {
+        while !self.lists.is_empty() && self.nearest >= reached.max(self.first) {
+            let list = &mut self.lists[(self.nearest - self.first) as usize];
+            let start = taken.len();
+            taken.append(list);
+            taken[start..].sort_unstable_by_key(|entry| entry.id);
+            self.nearest -= 1;
+        }
+    }
+
+    fn memory(&self) -> usize {
+        let entries: usize = self.lists.iter().map(Vec::capacity).sum();
+        entries * size_of::<Entry>() + self.lists.capacity() * size_of::<Vec<Entry>>()
     }
 }
 
 #[derive(Debug, Clone)]
 struct TierState {
     scale: f64,
-    /// Nearest to the price first: longs by their highest bucket, shorts by the negative of their lowest.
-    nearest: [BinaryHeap<Entry>; 2],
-    /// Largest retirement scale first.
-    retiring: BinaryHeap<Entry>,
+    /// Longs, shorts.
+    nearest: [Nearest; 2],
+    retiring: Retiring,
 }
 
 /// The cohorts of one (exchange, symbol).
@@ -238,13 +324,18 @@ pub struct Levels {
     usd_factor: f64,
     wick_retention: f64,
     next_id: i64,
+    /// What one sweep takes out of the lists; empty between sweeps.
+    taken: Vec<Entry>,
 }
 
 impl Levels {
     /// Makes an empty record.
     pub fn new(parameters: &Parameters) -> Levels {
-        let tier =
-            || TierState { scale: 1.0, nearest: [BinaryHeap::new(), BinaryHeap::new()], retiring: BinaryHeap::new() };
+        let tier = || TierState {
+            scale: 1.0,
+            nearest: [Nearest::default(), Nearest::default()],
+            retiring: Retiring::default(),
+        };
         Levels {
             tiers: parameters.tiers.iter().map(|_| tier()).collect(),
             store: Vec::new(),
@@ -254,6 +345,7 @@ impl Levels {
             usd_factor: parameters.usd_factor(),
             wick_retention: parameters.wick_retention,
             next_id: 1,
+            taken: Vec::new(),
         }
     }
 
@@ -299,26 +391,20 @@ impl Levels {
 
     /// Returns the bytes held.
     pub fn memory(&self) -> usize {
-        let heaps: usize = self
-            .tiers
-            .iter()
-            .map(|tier| tier.retiring.capacity() + tier.nearest.iter().map(BinaryHeap::capacity).sum::<usize>())
-            .sum();
+        let of_tier =
+            |tier: &TierState| tier.retiring.memory() + tier.nearest.iter().map(Nearest::memory).sum::<usize>();
+        let queues: usize = self.tiers.iter().map(of_tier).sum();
         let thinned = if self.wick_retention > 0.0 {
             self.store.iter().flatten().map(|cohort| cohort.thinned.capacity()).sum()
         } else {
             0
         };
-        heaps * size_of::<Entry>()
+        queues
             + thinned * size_of::<Thinned>()
             + self.store.capacity() * size_of::<Option<Cohort>>()
             + self.finished.capacity() * size_of::<Level>()
             + self.free.capacity() * size_of::<usize>()
             + self.prices.memory()
-    }
-
-    fn cohort(&mut self, entry: Entry) -> Option<&mut Cohort> {
-        self.store[entry.place].as_mut().filter(|cohort| cohort.level.id == entry.id)
     }
 
     fn finish(&mut self, entry: Entry, fate: Fate) {
@@ -333,18 +419,17 @@ impl Levels {
 
     fn retire(&mut self, tier: usize) {
         let scale = self.tiers[tier].scale;
-        while let Some(&entry) = self.tiers[tier].retiring.peek() {
-            if entry.key <= scale && scale > 0.0 {
+        while let Some(Retirement { scale: due, entry }) = self.tiers[tier].retiring.peek() {
+            if due <= scale && scale > 0.0 {
                 break;
             }
             self.tiers[tier].retiring.pop();
-            let prices = std::mem::take(&mut self.prices);
-            let fate = self.cohort(entry).filter(|cohort| cohort.retirement() == entry.key).map(|cohort| {
-                let per_stored = cohort.settle(scale, &prices);
+            let cohort = standing(&mut self.store, entry).filter(|cohort| cohort.retirement() == due);
+            let fate = cohort.map(|cohort| {
+                let per_stored = cohort.settle(scale, &self.prices);
                 cohort.level.closed_usd += per_stored * scale;
                 if cohort.level.liquidated_ts.is_some() { Fate::Swept } else { Fate::Closed }
             });
-            self.prices = prices;
             if let Some(fate) = fate {
                 self.finish(entry, fate);
             }
@@ -366,45 +451,44 @@ impl Levels {
                 cohort.thinned.iter_mut().for_each(|run| run.stored *= scale);
                 cohort.scale_opened /= scale;
                 cohort.scale_settled /= scale;
-                retiring.push(Entry { key: cohort.retirement(), place, id: cohort.level.id });
+                let entry = Entry { place, id: cohort.level.id };
+                retiring.push(Retirement { scale: cohort.retirement(), entry });
             }
         }
-        self.tiers[tier].retiring = BinaryHeap::from(retiring);
+        retiring.sort_unstable_by(|a, b| b.cmp(a));
+        self.tiers[tier].retiring = Retiring { queue: VecDeque::from(retiring), heap: BinaryHeap::new() };
     }
 
     fn sweep_side(&mut self, tier: usize, ts: i64, swept: &Swept) {
-        // Invariant: a cohort that stands has exactly one live entry in the heap of its side and tier.
-        let reached = |entry: &Entry| match swept.side {
-            Side::Long => entry.key >= f64::from(swept.reached),
-            Side::Short => -entry.key <= f64::from(swept.reached),
-        };
+        // Invariant: a cohort that stands is in exactly one list of its side and tier.
+        let reached = if swept.side == Side::Long { swept.reached } else { -swept.reached };
         let scale = self.tiers[tier].scale;
-        // What a wick leaves stands where it was, so it goes back into the heap only when all are swept.
-        let mut left = Vec::new();
-        while self.tiers[tier].nearest[swept.side.index()].peek().is_some_and(reached) {
-            let Some(entry) = self.tiers[tier].nearest[swept.side.index()].pop() else { break };
-            let prices = std::mem::take(&mut self.prices);
-            let rest = self.cohort(entry).map(|cohort| {
-                cohort.settle(scale, &prices);
-                let before = cohort.level.liquidated_usd;
-                let is_left = cohort.sweep(swept, scale, &prices);
-                if cohort.level.liquidated_usd > before {
-                    cohort.level.liquidated_ts = Some(ts);
-                }
-                is_left.then(|| (cohort.nearest_key(), cohort.retirement()))
-            });
-            self.prices = prices;
-            match rest {
-                None => {}
-                Some(None) => self.finish(entry, Fate::Swept),
-                Some(Some((key, retirement))) => {
-                    left.push(Entry { key, ..entry });
-                    self.tiers[tier].retiring.push(Entry { key: retirement, ..entry });
-                }
+        let mut taken = std::mem::take(&mut self.taken);
+        self.tiers[tier].nearest[swept.side.index()].take(reached, &mut taken);
+        for entry in taken.drain(..) {
+            let Some(cohort) = standing(&mut self.store, entry) else { continue };
+            cohort.settle(scale, &self.prices);
+            let before = cohort.level.liquidated_usd;
+            let is_left = cohort.sweep(swept, scale, &self.prices);
+            if cohort.level.liquidated_usd > before {
+                cohort.level.liquidated_ts = Some(ts);
+            }
+            if is_left {
+                // What a wick leaves stands where it was: all were taken out before the first goes back.
+                let retirement = Retirement { scale: cohort.retirement(), entry };
+                self.tiers[tier].nearest[swept.side.index()].push(cohort.nearness(), entry);
+                self.tiers[tier].retiring.push(retirement);
+            } else {
+                self.finish(entry, Fate::Swept);
             }
         }
-        self.tiers[tier].nearest[swept.side.index()].extend(left);
+        self.taken = taken;
     }
+}
+
+/// The cohort of an entry, if it still stands.
+fn standing(store: &mut [Option<Cohort>], entry: Entry) -> Option<&mut Cohort> {
+    store[entry.place].as_mut().filter(|cohort| cohort.level.id == entry.id)
 }
 
 impl Standing for Levels {
@@ -423,8 +507,9 @@ impl Standing for Levels {
         let highest_short = last_centre_at_or_below(reach.ln_high);
         let (mut whole_long, mut whole_short) = (lowest_long, highest_short);
         if retention > 0.0 {
-            whole_long = lowest_long.max(first_centre_at_or_above(reach.ln_close));
-            whole_short = highest_short.min(last_centre_at_or_below(reach.ln_close));
+            let ln_close = reach.close.ln();
+            whole_long = lowest_long.max(first_centre_at_or_above(ln_close));
+            whole_short = highest_short.min(last_centre_at_or_below(ln_close));
         }
         let long = Swept { side: Side::Long, reached: lowest_long, whole: whole_long, retention };
         let short = Swept { side: Side::Short, reached: highest_short, whole: whole_short, retention };
@@ -452,8 +537,8 @@ impl Standing for Levels {
             let each = quantity / tier.log_offsets.len() as f64;
             let scale = self.tiers[index].scale;
             for side in Side::BOTH {
-                for (jitter, offsets) in tier.log_offsets.iter().enumerate() {
-                    let offset = offsets[side.index()];
+                for (jitter, (offsets, factors)) in tier.log_offsets.iter().zip(&tier.factors).enumerate() {
+                    let (offset, factor) = (offsets[side.index()], factors[side.index()]);
                     let low = bucket_of(opened.ln_low + offset);
                     let high = bucket_of(opened.ln_high + offset);
                     self.prices.cover(low, high);
@@ -467,8 +552,8 @@ impl Standing for Levels {
                         opened_ts: opened.ts,
                         entry_low: opened.entry_low,
                         entry_high: opened.entry_high,
-                        liquidation_low: opened.entry_low * offset.exp(),
-                        liquidation_high: opened.entry_high * offset.exp(),
+                        liquidation_low: opened.entry_low * factor,
+                        liquidation_high: opened.entry_high * factor,
                         opened_usd: stored * scale * self.prices.sum(low, high),
                         closed_usd: 0.0,
                         liquidated_usd: 0.0,
@@ -488,14 +573,15 @@ impl Standing for Levels {
                         scale_opened: scale,
                         scale_settled: scale,
                     };
-                    let (key, retirement) = (cohort.nearest_key(), cohort.retirement());
+                    let (nearness, retirement) = (cohort.nearness(), cohort.retirement());
                     let place = self.free.pop().unwrap_or_else(|| {
                         self.store.push(None);
                         self.store.len() - 1
                     });
                     self.store[place] = Some(cohort);
-                    self.tiers[index].nearest[side.index()].push(Entry { key, place, id });
-                    self.tiers[index].retiring.push(Entry { key: retirement, place, id });
+                    let entry = Entry { place, id };
+                    self.tiers[index].nearest[side.index()].push(nearness, entry);
+                    self.tiers[index].retiring.push(Retirement { scale: retirement, entry });
                 }
             }
         }

@@ -75,6 +75,15 @@ pub struct Tier {
     pub turnover: f64,
     /// For each jitter, what is added to ln(entry) to reach ln(liquidation price): long, short.
     pub log_offsets: Vec<[f64; 2]>,
+    /// The same as factors: liquidation price / entry.
+    pub factors: Vec<[f64; 2]>,
+}
+
+impl Tier {
+    fn new(leverage: f64, weight: f64, turnover: f64, log_offsets: Vec<[f64; 2]>) -> Tier {
+        let factors = log_offsets.iter().map(|offsets| offsets.map(f64::exp)).collect();
+        Tier { leverage, weight, turnover, log_offsets, factors }
+    }
 }
 
 /// Every tier with its distances under one maintenance margin rate.
@@ -118,7 +127,7 @@ impl Mix {
                         ]
                     })
                     .collect();
-                Tier { leverage, weight, turnover: TURNOVER_DISTANCE / long.max(SMALLEST_DISTANCE), log_offsets }
+                Tier::new(leverage, weight, TURNOVER_DISTANCE / long.max(SMALLEST_DISTANCE), log_offsets)
             })
             .collect();
         Mix { tiers }
@@ -132,11 +141,9 @@ impl Mix {
         let total: f64 = tiers.iter().map(|t| t.1).sum();
         let tiers = tiers
             .iter()
-            .map(|&(leverage, weight, offset)| Tier {
-                leverage,
-                weight: weight / total,
-                turnover: TURNOVER_DISTANCE / (1.0 - (-offset).exp()),
-                log_offsets: vec![[-offset, offset]],
+            .map(|&(leverage, weight, offset)| {
+                let turnover = TURNOVER_DISTANCE / (1.0 - (-offset).exp());
+                Tier::new(leverage, weight / total, turnover, vec![[-offset, offset]])
             })
             .collect();
         Mix { tiers }

@@ -7,12 +7,27 @@
 /// Width of a bucket in ln(price).
 pub const BUCKET_WIDTH: f64 = 2e-4;
 
+/// Buckets in a unit of ln(price).
+const BUCKETS_PER_UNIT: f64 = 5000.0;
+
 /// Buckets added beyond what is needed when a table grows, so that a drifting market grows it rarely.
 const SLACK: i32 = 1024;
 
 /// Returns the bucket that holds `ln_price`.
 #[inline]
 pub fn bucket_of(ln_price: f64) -> i32 {
+    /// Farther from a whole number than rounding can move the product, for any price that a double holds.
+    const NEAR: f64 = 1e-6;
+    // A product and a truncation instead of a division and a call of the C library: this is done for every cohort.
+    let product = ln_price * BUCKETS_PER_UNIT;
+    let truncated = product as i32;
+    let below = truncated - i32::from(f64::from(truncated) > product);
+    let fraction = product - f64::from(below);
+    if (NEAR..=1.0 - NEAR).contains(&fraction) { below } else { exact_bucket_of(ln_price) }
+}
+
+#[cold]
+fn exact_bucket_of(ln_price: f64) -> i32 {
     (ln_price / BUCKET_WIDTH).floor() as i32
 }
 
@@ -52,7 +67,15 @@ pub struct Prices {
 
 impl Prices {
     /// Makes the table cover `low ..= high`.
+    #[inline]
     pub fn cover(&mut self, low: i32, high: i32) {
+        if low < self.first || high >= self.end() {
+            self.grow(low, high);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, low: i32, high: i32) {
         if self.centres.is_empty() {
             self.first = low - SLACK;
             self.extend_to(high + SLACK);

@@ -51,8 +51,8 @@ pub struct Reach {
     pub ln_low: f64,
     /// ln of its high.
     pub ln_high: f64,
-    /// ln of its close: what lies between the close and an extreme was reached by a wick only.
-    pub ln_close: f64,
+    /// Its close: what lies between the close and an extreme was reached by a wick only.
+    pub close: f64,
 }
 
 /// Something that holds positions by liquidation price.
@@ -76,6 +76,7 @@ pub trait Standing {
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     bar: Bar,
+    reach: Reach,
     open_interest: f64,
 }
 
@@ -138,7 +139,7 @@ impl<S: Standing> Replay<S> {
             published: false,
             open_interest: None,
             before: None,
-            reach: Reach { ts: 0, ln_low: 0.0, ln_high: 0.0, ln_close: 0.0 },
+            reach: Reach { ts: 0, ln_low: 0.0, ln_high: 0.0, close: 0.0 },
             pending: None,
             age_keep: parameters.age_half_life.map_or(1.0, |half_life| (-(interval as f64) / half_life).exp2()),
             keep: vec![1.0; tiers],
@@ -197,7 +198,7 @@ impl<S: Standing> Replay<S> {
     pub fn settle(&mut self, next: Option<&Bar>) -> bool {
         let Some(pending) = self.pending.take() else { return false };
         let after = next.and_then(|bar| bar.open_interest).unwrap_or(pending.open_interest);
-        self.flow(&pending.bar, pending.open_interest, after);
+        self.flow(&pending.bar, &pending.reach, pending.open_interest, after);
         true
     }
 
@@ -225,7 +226,8 @@ impl<S: Standing> Replay<S> {
 
     /// Ends a bar: it sweeps, and its positions close and open, at once or when its open interest becomes known.
     pub fn end(&mut self, bar: &Bar) {
-        self.standing.sweep(&self.reach);
+        let reach = self.reach;
+        self.standing.sweep(&reach);
         if !self.published && bar.open_interest_close.is_some() {
             // The first published value is one at a close: it is not known before, and the bar's own change is unknown.
             self.published = true;
@@ -235,14 +237,14 @@ impl<S: Standing> Replay<S> {
         if !self.published {
             let after = self.volume_estimate.after(bar.volume);
             let before = self.before.unwrap_or(after);
-            self.flow(bar, before, after);
+            self.flow(bar, &reach, before, after);
         } else if let Some(after) = bar.open_interest_close {
             let before = self.before.unwrap_or(after);
-            self.flow(bar, before, after);
+            self.flow(bar, &reach, before, after);
         } else {
             let open_interest = self.before.unwrap_or(0.0);
             self.open_interest = Some(open_interest);
-            self.pending = Some(Pending { bar: *bar, open_interest });
+            self.pending = Some(Pending { bar: *bar, reach, open_interest });
         }
     }
 
@@ -254,7 +256,7 @@ impl<S: Standing> Replay<S> {
         }
     }
 
-    fn flow(&mut self, bar: &Bar, before: f64, after: f64) {
+    fn flow(&mut self, bar: &Bar, reach: &Reach, before: f64, after: f64) {
         let parameters = &self.parameters;
         let traded = Traded { volume: bar.volume, open_interest_before: before, open_interest_after: after };
         let hazard = parameters.closing.is_bounded_by_open_interest();
@@ -278,10 +280,12 @@ impl<S: Standing> Replay<S> {
             Entry::Close => (bar.close, bar.close),
             Entry::Open => (bar.open, bar.open),
         };
-        let (low, high) = (bar.low.ln(), bar.high.ln());
         let (ln_low, ln_high) = match parameters.entry {
-            Entry::Uniform => (low, high),
-            _ => (entry_low.ln(), entry_low.ln()),
+            Entry::Uniform => (reach.ln_low, reach.ln_high),
+            _ => {
+                let ln_entry = entry_low.ln();
+                (ln_entry, ln_entry)
+            }
         };
         self.standing.open(&Opened {
             ts: bar.ts,
@@ -293,12 +297,12 @@ impl<S: Standing> Replay<S> {
             quantities: &self.quantities,
         });
         if self.interval > LONGEST_BAR_THAT_SPARES_ITS_OWN {
-            self.standing.sweep(&reach_of(bar));
+            self.standing.sweep(reach);
         }
         self.open_interest = Some(after);
     }
 }
 
 fn reach_of(bar: &Bar) -> Reach {
-    Reach { ts: bar.ts, ln_low: bar.low.ln(), ln_high: bar.high.ln(), ln_close: bar.close.ln() }
+    Reach { ts: bar.ts, ln_low: bar.low.ln(), ln_high: bar.high.ln(), close: bar.close }
 }

@@ -20,7 +20,6 @@
 //! Vendors sell three models too and document none of them; these are named for what they do, and their values are not
 //! comparable with anybody's, nor with each other's.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 
@@ -95,6 +94,55 @@ struct Spread {
     shares: Vec<f64>,
 }
 
+impl Spread {
+    /// Makes the sum one; leaves no shares where there is nothing to share.
+    fn normalise(&mut self) {
+        let total: f64 = self.shares.iter().sum();
+        if total > 0.0 {
+            self.shares.iter_mut().for_each(|share| *share /= total);
+        } else {
+            self.shares.clear();
+        }
+    }
+}
+
+/// The spread of a whole cell that is cut nowhere.
+#[derive(Debug, Clone)]
+struct Known {
+    /// Where the level stands.
+    middle: f64,
+    spread: Spread,
+    /// The same before the sum was made one: what a limit cuts off is cut from these.
+    parts: Vec<f64>,
+}
+
+/// Where the spread of each cell is, by rising position.
+///
+/// Cells are asked for in rising order, most often one after the other, so the place after the last one found is looked at
+/// first.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    sorted: Vec<(i64, usize)>,
+    next: usize,
+}
+
+impl Places {
+    fn get(&mut self, index: i64) -> Option<usize> {
+        let at = match self.sorted.get(self.next) {
+            Some((guess, _)) if *guess == index => self.next,
+            _ => self.sorted.binary_search_by_key(&index, |(known, _)| *known).ok()?,
+        };
+        self.next = at + 1;
+        Some(self.sorted[at].1)
+    }
+
+    fn insert(&mut self, index: i64, place: usize) {
+        let at = self.sorted.partition_point(|(known, _)| *known < index);
+        self.sorted.insert(at, (index, place));
+        self.next = at + 1;
+    }
+}
+
 /// Cells so fine that smoothing them would take gigabytes, or hours.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TooFine {
@@ -139,7 +187,8 @@ pub struct Smoother {
     grid: Grid,
     sigma: f64,
     /// Spreads of cells too far from the price to be cut, which never change.
-    known: BTreeMap<i64, Spread>,
+    known: Vec<Known>,
+    places: Places,
     /// How many shares they hold.
     held: usize,
     /// The spread of a cell near the price.
@@ -150,7 +199,15 @@ pub struct Smoother {
 impl Smoother {
     /// Makes a smoother for cells of a grid; `sigma` is in ln(price).
     pub fn new(grid: Grid, sigma: f64) -> Smoother {
-        Smoother { grid, sigma, known: BTreeMap::new(), held: 0, near: Spread::default(), amounts: Vec::new() }
+        Smoother {
+            grid,
+            sigma,
+            known: Vec::new(),
+            places: Places::default(),
+            held: 0,
+            near: Spread::default(),
+            amounts: Vec::new(),
+        }
     }
 
     /// Returns the grid.
@@ -160,7 +217,8 @@ impl Smoother {
 
     /// Returns the bytes held.
     pub fn memory(&self) -> usize {
-        self.known.len() * size_of::<(i64, Spread)>()
+        self.known.capacity() * size_of::<Known>()
+            + self.places.sorted.capacity() * size_of::<(i64, usize)>()
             + (self.held + self.near.shares.capacity() + self.amounts.capacity()) * size_of::<f64>()
     }
 
@@ -221,17 +279,26 @@ impl Smoother {
         self.amounts.resize((last - first + 1) as usize, 0.0);
         for &(index, usd) in cells.iter().filter(|(_, usd)| *usd > 0.0) {
             let (low, high) = (self.grid.price_low(index), self.grid.price_low(index + 1));
-            if low / reach >= floor
-                && high * reach <= ceiling
-                && self.learn(index)
-                && let Some(known) = self.known.get(&index)
-            {
-                add(&mut self.amounts, first, known, usd);
+            let is_whole = low >= floor && high <= ceiling;
+            if is_whole && let Some(place) = self.learn(index) {
+                let known = &self.known[place];
+                if low / reach >= floor && high * reach <= ceiling {
+                    add(&mut self.amounts, first, &known.spread, usd);
+                } else {
+                    let mut near = std::mem::take(&mut self.near);
+                    self.cut(&mut near, known, floor, ceiling);
+                    if near.shares.is_empty() {
+                        self.amounts[(index - first) as usize] += usd;
+                    }
+                    add(&mut self.amounts, first, &near, usd);
+                    self.near = near;
+                }
                 continue;
             }
             let mut near = std::mem::take(&mut self.near);
             let middle = (low.clamp(floor, ceiling) + high.clamp(floor, ceiling)) / 2.0;
             self.fill(&mut near, middle, floor, ceiling);
+            near.normalise();
             if near.shares.is_empty() {
                 // Nothing of the grid around it is on its side, by rounding: it stays.
                 self.amounts[(index - first) as usize] += usd;
@@ -262,43 +329,77 @@ impl Smoother {
         Ok(())
     }
 
-    /// Makes the spread of a whole cell that is cut nowhere; returns whether it is known.
-    fn learn(&mut self, index: i64) -> bool {
-        if self.known.contains_key(&index) {
-            return true;
+    /// Makes the spread of a whole cell that is cut nowhere; returns its place, `None` where too many are known.
+    fn learn(&mut self, index: i64) -> Option<usize> {
+        if let Some(place) = self.places.get(index) {
+            return Some(place);
         }
         if self.held >= MOST_HELD {
-            return false;
+            return None;
         }
         let mut spread = Spread::default();
         let middle = (self.grid.price_low(index) + self.grid.price_low(index + 1)) / 2.0;
         self.fill(&mut spread, middle, 0.0, f64::INFINITY);
-        self.held += spread.shares.capacity();
-        self.known.insert(index, spread);
-        true
+        let parts = spread.shares.clone();
+        spread.normalise();
+        // Nothing of the grid around it is there, by rounding: it is not known, and stays where it is.
+        if spread.shares.is_empty() {
+            return None;
+        }
+        self.held += spread.shares.capacity() + parts.capacity();
+        self.places.insert(index, self.known.len());
+        self.known.push(Known { middle, spread, parts });
+        Some(self.known.len() - 1)
     }
 
-    /// Writes how a level at a price is spread over the cells around, as far as they lie between two limits.
+    /// Writes the spread of a whole cell that a limit cuts: as [`Smoother::fill`] would, but only what the limit goes
+    /// through is computed, the rest is known.
+    fn cut(&self, near: &mut Spread, known: &Known, floor: f64, ceiling: f64) {
+        let last_known = known.spread.first + known.parts.len() as i64 - 1;
+        let (mut first, mut last) = (known.spread.first, last_known);
+        if floor > 0.0 {
+            first = first.max(self.grid.cell_at(floor));
+        }
+        if ceiling < f64::INFINITY {
+            last = last.min(self.grid.cell_at(ceiling));
+        }
+        near.first = first;
+        near.shares.clear();
+        near.shares.extend_from_slice(
+            &known.parts[(first - known.spread.first) as usize..(last + 1 - known.spread.first) as usize],
+        );
+        for index in [first, last] {
+            let (low, high) = (self.grid.price_low(index), self.grid.price_low(index + 1));
+            if low < floor || high > ceiling {
+                let centre = known.middle.ln();
+                let part =
+                    self.below(high.clamp(floor, ceiling), centre) - self.below(low.clamp(floor, ceiling), centre);
+                near.shares[(index - first) as usize] = part.max(0.0);
+            }
+        }
+        near.normalise();
+    }
+
+    /// Twice the part of a level at `centre` (ln of its price) that is spread below a price, less one.
+    fn below(&self, price: f64, centre: f64) -> f64 {
+        libm::erf((price.ln() - centre) / (self.sigma * std::f64::consts::SQRT_2))
+    }
+
+    /// Writes how a level at a price is spread over the cells around, as far as they lie between two limits, in parts of
+    /// any sum.
     fn fill(&self, spread: &mut Spread, middle: f64, floor: f64, ceiling: f64) {
         let reach = (REACH * self.sigma).exp();
         let centre = middle.ln();
         // A grid that begins above zero has no cell below its first.
         let first = self.grid.cell_at((middle / reach).max(floor)).max(0);
         let last = self.grid.cell_at((middle * reach).min(ceiling));
-        let below = |price: f64| libm::erf((price.ln() - centre) / (self.sigma * std::f64::consts::SQRT_2));
         spread.first = first;
         spread.shares.clear();
-        let mut from = below(self.grid.price_low(first).clamp(floor, ceiling));
+        let mut from = self.below(self.grid.price_low(first).clamp(floor, ceiling), centre);
         for index in first..=last {
-            let to = below(self.grid.price_low(index + 1).clamp(floor, ceiling));
+            let to = self.below(self.grid.price_low(index + 1).clamp(floor, ceiling), centre);
             spread.shares.push((to - from).max(0.0));
             from = to;
-        }
-        let total: f64 = spread.shares.iter().sum();
-        if total > 0.0 {
-            spread.shares.iter_mut().for_each(|share| *share /= total);
-        } else {
-            spread.shares.clear();
         }
     }
 }
