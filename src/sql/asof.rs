@@ -11,7 +11,7 @@ use datafusion::common::Result;
 
 use super::bars::{Judge, Rows};
 use super::exec::Arrival;
-use super::keys::{Key, Keyed};
+use super::keys::Key;
 use super::stream::Stream;
 use crate::market::Column;
 
@@ -29,7 +29,20 @@ struct Held {
     value: usize,
     /// Whether negative values are allowed.
     signed: bool,
-    keys: Keyed<VecDeque<(i64, f64)>>,
+    keys: Vec<(Key, VecDeque<(i64, f64)>)>,
+    /// Places of the keys in order of their names.
+    sorted: Vec<usize>,
+    /// Where the key of the last value taken is found, and that of the last look-up.
+    taken: Trail,
+    looked_up: Trail,
+}
+
+/// Where a key was found last: keys that are interleaved mostly come in the same turn again.
+#[derive(Debug, Default)]
+struct Trail {
+    last: usize,
+    /// By place, the place that followed it.
+    next: Vec<usize>,
 }
 
 /// How a stream is read.
@@ -61,7 +74,8 @@ impl Values {
         let Reading { function, parameter, columns, value: column, signed, judge, arrival } = reading;
         let stream = Stream::try_new(function, parameter, columns, schema, judge, arrival)?;
         let value = columns.iter().position(|known| known.name == column).unwrap_or(columns.len() - 1);
-        Ok(Values { stream, held: Held { column, value, signed, keys: Keyed::default() } })
+        let (keys, sorted, taken, looked_up) = (Vec::new(), Vec::new(), Trail::default(), Trail::default());
+        Ok(Values { stream, held: Held { column, value, signed, keys, sorted, taken, looked_up } })
     }
 
     /// Takes the next batch; `None` is the end.
@@ -88,9 +102,9 @@ impl Values {
     ///
     /// Values before `from` that no lookup at or after it can reach are dropped.
     pub fn lookup(&mut self, key: &Key, ts: i64, from: i64, tolerance: Option<i64>) -> Option<f64> {
-        let keys = &mut self.held.keys;
-        let place = keys.place(&key.exchange, &key.symbol, |_| VecDeque::new())?;
-        let (_, values) = keys.get_mut(place)?;
+        let Held { keys, sorted, looked_up, .. } = &mut self.held;
+        let place = looked_up.place(keys, sorted, &key.exchange, &key.symbol);
+        let (_, values) = &mut keys[place];
         while values.len() > 1 && values[1].0 <= from {
             values.pop_front();
         }
@@ -100,7 +114,9 @@ impl Values {
 
     /// Returns the bytes held.
     pub fn memory(&self) -> usize {
-        self.held.keys.values().map(|values| values.capacity() * size_of::<(i64, f64)>()).sum()
+        let keys = &self.held.keys;
+        let values: usize = keys.iter().map(|(_, values)| values.capacity() * size_of::<(i64, f64)>()).sum();
+        values + keys.capacity() * size_of::<(Key, VecDeque<(i64, f64)>)>()
     }
 }
 
@@ -113,8 +129,8 @@ impl Held {
             return judge.judge(&rows.defect(row, self.column, must, value.to_string()));
         }
         let (exchange, symbol) = (rows.exchange(row), rows.symbol(row));
-        let Some(place) = self.keys.place(exchange, symbol, |_| VecDeque::new()) else { return Ok(()) };
-        let Some((_, values)) = self.keys.get_mut(place) else { return Ok(()) };
+        let place = self.taken.place(&mut self.keys, &mut self.sorted, exchange, symbol);
+        let (_, values) = &mut self.keys[place];
         match values.back_mut() {
             // Of several values of one instant the last counts.
             Some((last, known)) if *last == instant => *known = value,
@@ -130,5 +146,72 @@ impl Held {
             }
         }
         Ok(())
+    }
+}
+
+impl Trail {
+    /// Returns the place of a key, made if it is new.
+    fn place(
+        &mut self,
+        keys: &mut Vec<(Key, VecDeque<(i64, f64)>)>,
+        sorted: &mut Vec<usize>,
+        exchange: &str,
+        symbol: &str,
+    ) -> usize {
+        let is =
+            |place: usize| keys.get(place).is_some_and(|(key, _)| key.symbol == symbol && key.exchange == exchange);
+        if is(self.last) {
+            return self.last;
+        }
+        let next = self.next.get(self.last).copied().filter(|next| is(*next));
+        let place = next.unwrap_or_else(|| {
+            let name = |place: &usize| (keys[*place].0.exchange.as_str(), keys[*place].0.symbol.as_str());
+            match sorted.binary_search_by(|place| name(place).cmp(&(exchange, symbol))) {
+                Ok(found) => sorted[found],
+                Err(before) => {
+                    let key = Key { exchange: exchange.to_owned(), symbol: symbol.to_owned() };
+                    sorted.insert(before, keys.len());
+                    keys.push((key, VecDeque::new()));
+                    keys.len() - 1
+                }
+            }
+        });
+        self.next.resize(keys.len(), 0);
+        self.next[self.last] = place;
+        self.last = place;
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_keeps_its_place_in_whatever_turn_keys_come() {
+        let (mut keys, mut sorted) = (Vec::new(), Vec::new());
+        let mut trails = [Trail::default(), Trail::default()];
+        let mut known: Vec<(String, String)> = Vec::new();
+        let mut state = 7_u64;
+        for step in 0..5000_usize {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Turns that repeat, then turns by chance, then runs of one key.
+            let number = match step {
+                0..1000 => step % 7,
+                1000..3000 => (state >> 33) as usize % (1 + step / 20),
+                _ => step / 50,
+            };
+            let (exchange, symbol) = (format!("e{}", number % 3), format!("s{}", number / 3));
+            let trail = &mut trails[(state >> 60) as usize % 2];
+            let place = trail.place(&mut keys, &mut sorted, &exchange, &symbol);
+            let name = (exchange, symbol);
+            let expected = known.iter().position(|known| *known == name).unwrap_or(known.len());
+            if expected == known.len() {
+                known.push(name);
+            }
+            assert_eq!(place, expected);
+            assert_eq!((&keys[place].0.exchange, &keys[place].0.symbol), (&known[place].0, &known[place].1));
+        }
+        assert_eq!(keys.len(), known.len());
     }
 }
