@@ -161,51 +161,54 @@ impl ModelRun {
         })
     }
 
-    /// Takes a row; `false` if another key's rows must leave first.
-    fn take_row(&mut self, batch: &BarRows, row: usize) -> Result<bool> {
-        let bar = match batch.bar(row) {
-            Ok(bar) => bar,
-            Err(defect) => return self.judge.judge(&defect).map(|()| true),
-        };
-        let (exchange, symbol) = (batch.exchange(row), batch.symbol(row));
-        let interval = self.interval;
-        let place =
-            self.keys.place(exchange, symbol, |_| State { last_ts: None, interval, held: Vec::new(), model: None });
-        let Some(place) = place else {
-            return exec_err!(
-                "{}: the rows of ({exchange}, {symbol}) are not together, though the plan says that they are",
-                self.function
-            );
-        };
-        if self.current != Some(place)
-            && let Some(previous) = self.current.replace(place)
-            && self.arrival == Arrival::ByKey
-        {
-            self.ending.push_back(previous);
-            return Ok(false);
-        }
-        let Some((key, state)) = self.keys.get_mut(place) else { return Ok(true) };
-        if !self.judge.check_order(exchange, symbol, bar.ts, state.last_ts, state.interval)? {
-            return Ok(true);
-        }
-        state.last_ts = Some(bar.ts);
-        self.bars.add(1);
-        if state.model.is_none() {
-            let late = state.held.first().is_some_and(|first| bar.ts - first.ts > TIME_TO_INFER);
-            if !late {
-                state.held.push(bar);
+    /// Takes the rows of one key from a row on, until enough rows are ready or another key's must leave first; returns where
+    /// it stopped.
+    fn take_rows(&mut self, batch: &BarRows, from: usize) -> Result<usize> {
+        let ModelRun { function, judge, interval, make, rules, keys, arrival, rows, current, ending, .. } = self;
+        let end = batch.key_end(from);
+        let (mut row, mut taken) = (from, 0);
+        let mut entered: Option<&mut (Key, State)> = None;
+        while row < end && rows.len() < self.batch_size {
+            let bar = match batch.bar(row) {
+                Ok(bar) => bar,
+                Err(defect) => {
+                    judge.judge(&defect)?;
+                    row += 1;
+                    continue;
+                }
+            };
+            if entered.is_none() {
+                let (exchange, symbol) = (batch.exchange(row), batch.symbol(row));
+                let new = |_: &Key| State { last_ts: None, interval: *interval, held: Vec::new(), model: None };
+                let Some(place) = keys.place(exchange, symbol, new) else {
+                    return exec_err!(
+                        "{function}: the rows of ({exchange}, {symbol}) are not together, though the plan says that they are"
+                    );
+                };
+                if *current != Some(place)
+                    && let Some(previous) = current.replace(place)
+                    && *arrival == Arrival::ByKey
+                {
+                    ending.push_back(previous);
+                    return Ok(row);
+                }
+                entered = keys.get_mut(place);
             }
-            if late || state.interval.is_some() || state.held.len() >= BARS_TO_INFER {
-                release(key, state, &self.make, &self.rules, &mut self.rows)?;
+            let Some((key, state)) = entered.as_deref_mut() else { break };
+            row += 1;
+            if !judge.check_order(&key.exchange, &key.symbol, bar.ts, state.last_ts, state.interval)? {
+                continue;
             }
-            if !late {
-                return Ok(true);
+            state.last_ts = Some(bar.ts);
+            taken += 1;
+            if let Some(model) = &mut state.model {
+                model.bar(key, &bar, rows)?;
+            } else {
+                hold(key, state, bar, make, rules, rows)?;
             }
         }
-        if let Some(model) = &mut state.model {
-            model.bar(key, &bar, &mut self.rows)?;
-        }
-        Ok(true)
+        self.bars.add(taken);
+        Ok(row)
     }
 
     fn end_key(&mut self, place: usize) -> Result<()> {
@@ -218,6 +221,28 @@ impl ModelRun {
             self.draining = Some(place);
         }
         Ok(())
+    }
+}
+
+/// Takes a bar of which the length may not be known yet.
+fn hold(
+    key: &Key,
+    state: &mut State,
+    bar: Bar,
+    make: &MakeModel,
+    rules: &BTreeMap<Key, Vec<MarginRule>>,
+    rows: &mut Rows,
+) -> Result<()> {
+    let late = state.held.first().is_some_and(|first| bar.ts - first.ts > TIME_TO_INFER);
+    if !late {
+        state.held.push(bar);
+    }
+    if late || state.interval.is_some() || state.held.len() >= BARS_TO_INFER {
+        release(key, state, make, rules, rows)?;
+    }
+    match &mut state.model {
+        Some(model) if late => model.bar(key, &bar, rows),
+        _ => Ok(()),
     }
 }
 
@@ -274,8 +299,8 @@ impl Run for ModelRun {
                 self.end_key(place)?;
             } else if let Some((batch, row)) = self.batch.take() {
                 if row < batch.len() {
-                    let taken = self.take_row(&batch, row)?;
-                    self.batch = Some((batch, row + usize::from(taken)));
+                    let row = self.take_rows(&batch, row)?;
+                    self.batch = Some((batch, row));
                 }
             } else if !self.ended {
                 return Ok(Step::Read(0));

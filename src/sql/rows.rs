@@ -1,21 +1,76 @@
 //! Rows on their way out: one builder a column, only for the columns that are wanted.
+//!
+//! Texts repeat: exchanges, symbols, sides, names. Each is kept once, rows hold its number, and the column is gathered when
+//! the batch is made.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder,
-    TimestampMillisecondBuilder,
+    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringViewArray,
+    TimestampMillisecondBuilder, UInt32Builder,
 };
+use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{Result, internal_datafusion_err};
 
 #[derive(Debug)]
 enum Builder {
     Time(TimestampMillisecondBuilder),
-    Text(StringViewBuilder),
+    Text(Texts),
     Number(Float64Builder),
     Integer(Int64Builder),
     Boolean(BooleanBuilder),
+}
+
+/// A column of texts of which most repeat.
+#[derive(Debug, Default)]
+struct Texts {
+    /// In order of their numbers.
+    distinct: Vec<String>,
+    numbers: HashMap<String, u32>,
+    /// The text of the last row, which the next row most often has too.
+    last: Option<u32>,
+    rows: UInt32Builder,
+}
+
+impl Texts {
+    fn number_of(&mut self, text: &str) -> u32 {
+        if let Some(last) = self.last
+            && self.distinct[last as usize] == text
+        {
+            return last;
+        }
+        let number = match self.numbers.get(text) {
+            Some(number) => *number,
+            None => {
+                let number = self.distinct.len() as u32;
+                self.distinct.push(text.to_owned());
+                self.numbers.insert(text.to_owned(), number);
+                number
+            }
+        };
+        self.last = Some(number);
+        number
+    }
+
+    fn append(&mut self, text: &str, n: usize) {
+        let number = self.number_of(text);
+        self.rows.append_value_n(number, n);
+    }
+
+    fn append_option(&mut self, text: Option<&str>) {
+        let number = text.map(|text| self.number_of(text));
+        self.rows.append_option(number);
+    }
+
+    /// Ends the batch. Texts are forgotten with it, so that a column of which each batch has others does not grow.
+    fn finish(&mut self) -> Result<ArrayRef> {
+        let distinct = StringViewArray::from_iter_values(self.distinct.drain(..));
+        self.numbers.clear();
+        self.last = None;
+        Ok(take(&distinct, &self.rows.finish(), None)?)
+    }
 }
 
 /// Builds batches of a function's output.
@@ -45,7 +100,7 @@ impl Rows {
                 DataType::Timestamp(_, zone) => {
                     Builder::Time(TimestampMillisecondBuilder::new().with_timezone_opt(zone.clone()))
                 }
-                DataType::Utf8View => Builder::Text(StringViewBuilder::new().with_deduplicate_strings()),
+                DataType::Utf8View => Builder::Text(Texts::default()),
                 DataType::Float64 => Builder::Number(Float64Builder::new()),
                 DataType::Int64 => Builder::Integer(Int64Builder::new()),
                 DataType::Boolean => Builder::Boolean(BooleanBuilder::new()),
@@ -74,9 +129,7 @@ impl Rows {
     /// Appends a text, `n` times.
     pub fn text(&mut self, column: usize, text: &str, n: usize) {
         if let Some(Builder::Text(builder)) = &mut self.builders[column] {
-            for _ in 0..n {
-                builder.append_value(text);
-            }
+            builder.append(text, n);
         }
     }
 
@@ -117,9 +170,7 @@ impl Rows {
     /// Appends one number a row of what an iterator yields.
     pub fn numbers(&mut self, column: usize, values: impl Iterator<Item = f64>) {
         if let Some(Builder::Number(builder)) = &mut self.builders[column] {
-            for value in values {
-                builder.append_value(value + 0.0);
-            }
+            values.for_each(|value| builder.append_value(value + 0.0));
         }
     }
 
@@ -170,7 +221,7 @@ impl Rows {
             if let Some(builder) = &mut self.builders[position] {
                 columns.push(match builder {
                     Builder::Time(builder) => Arc::new(builder.finish()),
-                    Builder::Text(builder) => Arc::new(builder.finish()),
+                    Builder::Text(texts) => texts.finish()?,
                     Builder::Number(builder) => Arc::new(builder.finish()),
                     Builder::Integer(builder) => Arc::new(builder.finish()),
                     Builder::Boolean(builder) => Arc::new(builder.finish()),

@@ -249,6 +249,7 @@ impl Operator for Bucket {
             batch_size: start.batch_size,
             rows: Rows::try_new(&self.schema(), start.projection)?,
             keys: BTreeMap::new(),
+            cells: Default::default(),
             frame: None,
         }))
     }
@@ -353,6 +354,59 @@ impl State {
     }
 }
 
+/// The cells of one side of a frame.
+#[derive(Debug, Default)]
+struct Cells {
+    /// Cells of the levels and their amounts, in order of the rows.
+    levels: Vec<(i64, f64)>,
+    /// Cells in which something stands, in order of the price, and their sums.
+    sums: Vec<(i64, f64)>,
+    /// Sums by distance from the lowest cell; used where cells are close to one another.
+    dense: Vec<f64>,
+}
+
+impl Cells {
+    fn add(&mut self, index: i64, usd: f64) {
+        self.levels.push((index, usd));
+    }
+
+    /// Makes the sums of the levels. Whichever way is taken, a cell is zero and then its amounts in order of the rows: the
+    /// same number to the last bit.
+    fn sum(&mut self) {
+        self.sums.clear();
+        let first = self.levels.iter().fold(i64::MAX, |first, (index, _)| first.min(*index));
+        let last = self.levels.iter().fold(i64::MIN, |last, (index, _)| last.max(*index));
+        // A cell that is walked over costs less than a level that is sorted.
+        let width = last.checked_sub(first).and_then(|width| usize::try_from(width).ok());
+        match width.filter(|width| *width < 8 * self.levels.len()) {
+            Some(width) => {
+                self.dense.clear();
+                self.dense.resize(width + 1, 0.0);
+                for (index, usd) in self.levels.drain(..) {
+                    self.dense[(index - first) as usize] += usd;
+                }
+                self.sums.extend((first..).zip(&self.dense).filter(|(_, usd)| **usd > 0.0).map(|(i, usd)| (i, *usd)));
+            }
+            None => {
+                // Stable: within a cell the order of the rows is kept.
+                self.levels.sort_by_key(|(index, _)| *index);
+                for cell in self.levels.chunk_by(|(one, _), (other, _)| one == other) {
+                    let usd = cell.iter().fold(0.0, |sum, (_, usd)| sum + usd);
+                    if usd > 0.0 {
+                        self.sums.push((cell[0].0, usd));
+                    }
+                }
+                self.levels.clear();
+            }
+        }
+    }
+
+    fn memory(&self) -> usize {
+        size_of::<(i64, f64)>() * (self.levels.capacity() + self.sums.capacity())
+            + size_of::<f64>() * self.dense.capacity()
+    }
+}
+
 struct BucketRun {
     amounts: Amounts,
     /// The amounts of the batch that is being taken.
@@ -370,6 +424,8 @@ struct BucketRun {
     rows: Rows,
     /// In order of the names, in which the frames of one instant leave.
     keys: BTreeMap<Key, State>,
+    /// The cells of the frame that leaves, longs first.
+    cells: [Cells; 2],
     /// The frame that is being filled: of all keys, or of the one key where keys come one after the other.
     frame: Option<(Option<Key>, i64)>,
 }
@@ -470,21 +526,19 @@ impl BucketRun {
             state.snapshot.clear();
         }
         self.frame = Some(((self.arrival == Arrival::ByKey).then(|| key.clone()), at));
-        let (exchanges, symbols) = (batch.texts(1).views(), batch.texts(2).views());
         let first = feed.next;
+        let same_key = first..batch.key_end(first);
+        // Where not every row of the batch has an instant, each is asked.
+        let others = match batch.instants() {
+            Some(instants) => instants[same_key.clone()].iter().position(|of_row| *of_row != ts),
+            None => same_key.clone().skip(1).position(|row| batch.instant(row).ok() != Some(ts)).map(|more| more + 1),
+        };
+        let end = others.map_or(same_key.end, |taken| first + taken);
+        state.snapshot.reserve(end - first);
         let mut skipped = 0;
         let mut taken = 0;
-        while feed.next < batch.len() {
-            let row = feed.next;
-            // Equal views are equal texts; rows of unequal ones are met again as rows of their own.
-            let together = row == first
-                || (exchanges[row] == exchanges[first]
-                    && symbols[row] == symbols[first]
-                    && batch.instant(row).is_ok_and(|of_row| of_row == ts));
-            if !together {
-                break;
-            }
-            feed.next += 1;
+        for row in first..end {
+            feed.next = row + 1;
             match level(batch, row, &self.amounts, &self.amount) {
                 Ok(Some(level)) => {
                     taken += 1;
@@ -514,18 +568,14 @@ impl BucketRun {
         }
         let Some(state) = self.keys.get_mut(key) else { return Ok(()) };
         let is_close = self.price_column == CLOSE;
-        let (exchanges, symbols) = (batch.texts(1).views(), batch.texts(2).views());
         let first = feed.next;
-        while feed.next < batch.len() {
-            let row = feed.next;
+        for row in first..batch.key_end(first) {
             let Ok(ts) = batch.instant(row) else { break };
-            // Equal views are equal texts; rows of unequal ones are met again as rows of their own.
-            let same_key = exchanges[row] == exchanges[first] && symbols[row] == symbols[first];
             let backwards = feed.last.as_ref().is_some_and(|(_, last)| ts < *last);
-            if row > first && (!same_key || ts > until || backwards) {
+            if row > first && (ts > until || backwards) {
                 break;
             }
-            feed.next += 1;
+            feed.next = row + 1;
             if let Some((_, last)) = &mut feed.last {
                 *last = ts;
             }
@@ -549,14 +599,13 @@ impl BucketRun {
             if state.snapshot_ts.take().is_none() {
                 continue;
             }
-            let levels = std::mem::take(&mut state.snapshot);
             if !self.wanted.contain(at) {
+                state.snapshot.clear();
                 continue;
             }
             let price = state.price_at(at, self.price_column == CLOSE);
-            let mut cells: BTreeMap<(Side, i64), f64> = BTreeMap::new();
             let (mut beyond_price, mut beyond_grid) = (0, 0);
-            for (side, level, usd) in levels {
+            for (side, level, usd) in state.snapshot.drain(..) {
                 let beyond = match side {
                     Side::Long => price.is_some_and(|price| level > price),
                     Side::Short => price.is_some_and(|price| level < price),
@@ -566,24 +615,30 @@ impl BucketRun {
                 } else if level / self.grid.step() >= FARTHEST_CELL {
                     beyond_grid += 1;
                 } else {
-                    *cells.entry((side, self.grid.cell_at(level))).or_default() += usd;
+                    self.cells[side.index()].add(self.grid.cell_at(level), usd);
                 }
             }
-            cells.retain(|_, usd| *usd > 0.0);
-            let largest = cells.values().fold(0.0, |largest: f64, usd| largest.max(*usd));
-            let n = cells.len();
+            for cells in &mut self.cells {
+                cells.sum();
+            }
+            let cells = || self.cells.iter().flat_map(|cells| &cells.sums);
+            let largest = cells().fold(0.0, |largest: f64, (_, usd)| largest.max(*usd));
+            let n = cells().count();
             self.rows.time(0, at, n);
             self.rows.text(1, &key.exchange, n);
             self.rows.text(2, &key.symbol, n);
-            for ((side, index), usd) in &cells {
-                self.rows.optional_number(3, price);
-                self.rows.text(4, side.name(), 1);
-                self.rows.optional_number(5, None);
-                self.rows.number(6, self.grid.price_low(*index));
-                self.rows.number(7, self.grid.price_low(index + 1));
-                self.rows.number(8, *usd);
-                self.rows.number(9, usd / largest);
+            for (side, cells) in Side::BOTH.into_iter().zip(&self.cells) {
+                self.rows.text(4, side.name(), cells.sums.len());
             }
+            match price {
+                Some(price) => self.rows.number_n(3, price, n),
+                None => (0..n).for_each(|_| self.rows.optional_number(3, None)),
+            }
+            (0..n).for_each(|_| self.rows.optional_number(5, None));
+            self.rows.numbers(6, cells().map(|(index, _)| self.grid.price_low(*index)));
+            self.rows.numbers(7, cells().map(|(index, _)| self.grid.price_low(index + 1)));
+            self.rows.numbers(8, cells().map(|(_, usd)| *usd));
+            self.rows.numbers(9, cells().map(|(_, usd)| usd / largest));
             self.rows.end(n);
             self.counters.frames.add(1);
             self.counters.cells.add(n);
@@ -662,6 +717,35 @@ impl Run for BucketRun {
     fn memory(&self) -> usize {
         let level = size_of::<(Side, f64, f64)>();
         let states = self.keys.values().map(|state| size_of::<State>() + state.snapshot.capacity() * level);
-        states.sum::<usize>() + self.rows.memory()
+        states.sum::<usize>() + self.cells.iter().map(Cells::memory).sum::<usize>() + self.rows.memory()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_have_the_same_sums_however_far_apart_they_are() {
+        for spread in [0, 1, 7, 1_000, 1 << 40] {
+            for count in [0_u64, 1, 2, 300] {
+                let mut state = 7_u64;
+                let mut next = || {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    state >> 33
+                };
+                let mut cells = Cells::default();
+                let mut sums: BTreeMap<i64, f64> = BTreeMap::new();
+                for _ in 0..count {
+                    let (index, usd) = ((next() % 20) as i64 * spread - 3, (next() % 5) as f64 * 0.1);
+                    cells.add(index, usd);
+                    *sums.entry(index).or_default() += usd;
+                }
+                cells.sum();
+                sums.retain(|_, usd| *usd > 0.0);
+                assert_eq!(cells.sums, sums.into_iter().collect::<Vec<_>>(), "{count} levels, {spread} apart");
+                assert!(cells.levels.is_empty());
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! Invariant: the volume of the bars is the volume of the rows, and so is the taker's part of it where every row tells.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, StringViewArray};
@@ -22,7 +23,7 @@ use super::TableFunction;
 use crate::market::tables::CANDLES;
 use crate::market::{Column, Kind, Layout};
 use crate::sql::arguments::Arguments;
-use crate::sql::bars::{BadRows, Defect, Judge, Rows as BarRows};
+use crate::sql::bars::{BadRows, Defect, Judge, Rows as BarRows, Word};
 use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Arrival, Keeps, Operator, Reading, Run, Start, Step};
 use crate::sql::keys::{Key, Keyed};
@@ -87,6 +88,9 @@ const EITHER: &[Column] = &[
 const fn optional(column: Column) -> Column {
     Column { optional: true, ..column }
 }
+
+const BUY: Word = Word::new("buy");
+const SELL: Word = Word::new("sell");
 
 /// The function.
 #[derive(Debug)]
@@ -213,6 +217,89 @@ impl Bar {
     }
 }
 
+/// A batch of trades whose instants, prices and sizes can all be used. Sides are checked one by one.
+struct Trades<'a> {
+    ts: &'a [i64],
+    prices: &'a [f64],
+    sizes: &'a [f64],
+    sides: &'a StringViewArray,
+}
+
+/// What a trade tells of its taker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taker {
+    Bought,
+    Sold,
+    NotTold,
+    /// Neither word is written there.
+    Unknown,
+}
+
+impl Trades<'_> {
+    fn of(batch: &BarRows) -> Option<Trades<'_>> {
+        Some(Trades {
+            ts: batch.instants()?,
+            prices: batch.prices(3)?,
+            sizes: batch.quantities(4)?,
+            sides: batch.texts(5),
+        })
+    }
+
+    /// Adds trades to a bar, until one goes back in time, is at or after its end, or has another word for its side;
+    /// returns how many were added.
+    fn fill(&self, rows: Range<usize>, last_ts: &mut i64, end: i64, bar: &mut Bar) -> usize {
+        let views = self.sides.views();
+        let of_view = |row: usize| match views[row] {
+            view if BUY.is(view) => Taker::Bought,
+            view if SELL.is(view) => Taker::Sold,
+            _ => Taker::Unknown,
+        };
+        match self.sides.nulls() {
+            None => self.fill_with(rows, last_ts, end, bar, of_view),
+            Some(nulls) => {
+                let or_null = |row: usize| if nulls.is_null(row) { Taker::NotTold } else { of_view(row) };
+                self.fill_with(rows, last_ts, end, bar, or_null)
+            }
+        }
+    }
+
+    #[inline]
+    fn fill_with(
+        &self,
+        rows: Range<usize>,
+        last_ts: &mut i64,
+        end: i64,
+        bar: &mut Bar,
+        taker: impl Fn(usize) -> Taker,
+    ) -> usize {
+        let from = rows.start;
+        // Kept apart from the bar, these stay in registers.
+        let (mut high, mut low, mut close, mut volume) = (bar.high, bar.low, bar.close, bar.volume);
+        let (mut told, mut bought) = (bar.taker_buy_volume.is_some(), bar.taker_buy_volume.unwrap_or(0.0));
+        let mut last = *last_ts;
+        let mut taken = 0;
+        let columns = self.ts[rows.clone()].iter().zip(&self.prices[rows.clone()]).zip(&self.sizes[rows]);
+        for ((&ts, &price), &size) in columns {
+            let taker = taker(from + taken);
+            if ts < last || ts >= end || taker == Taker::Unknown {
+                break;
+            }
+            last = ts;
+            high = if price > high { price } else { high };
+            low = if price < low { price } else { low };
+            close = price;
+            volume += size;
+            told &= taker != Taker::NotTold;
+            bought += if taker == Taker::Bought { size } else { 0.0 };
+            taken += 1;
+        }
+        *last_ts = last;
+        let taker_buy_volume = told.then_some(bought);
+        *bar = Bar { open: bar.open, high, low, close, volume, taker_buy_volume };
+        taken
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     last_ts: Option<i64>,
@@ -245,14 +332,21 @@ struct CandlesRun {
 impl CandlesRun {
     /// Takes rows of the batch until it ends or enough bars are ready; returns where it stopped.
     fn take_rows(&mut self, batch: &BarRows, from: usize) -> Result<usize> {
-        let (exchanges, symbols) = (batch.texts(1).views(), batch.texts(2).views());
+        let trades = if self.trades { Trades::of(batch) } else { None };
         let mut row = from;
-        let mut same_key = false;
         while row < batch.len() && self.rows.len() < self.batch_size {
-            // Equal views are equal texts; of unequal views the texts are compared.
-            same_key &= row > from && exchanges[row] == exchanges[row - 1] && symbols[row] == symbols[row - 1];
-            if same_key && self.trades {
-                let next = self.take_run(batch, row);
+            row = self.take_run(batch, trades.as_ref(), row..batch.key_end(row))?;
+        }
+        Ok(row)
+    }
+
+    /// Takes rows of one key until they end or enough bars are ready; returns where it stopped.
+    fn take_run(&mut self, batch: &BarRows, trades: Option<&Trades<'_>>, rows: Range<usize>) -> Result<usize> {
+        let mut row = rows.start;
+        let mut same_key = false;
+        while row < rows.end && self.rows.len() < self.batch_size {
+            if same_key && let Some(trades) = trades {
+                let next = self.fill(trades, row..rows.end);
                 if next > row {
                     row = next;
                     continue;
@@ -270,31 +364,17 @@ impl CandlesRun {
         Ok(row)
     }
 
-    /// Adds the trades from a row on to the bar of the current key, until one is of another key or bar, or not as it
-    /// must be; returns where it stopped.
-    fn take_run(&mut self, batch: &BarRows, from: usize) -> usize {
+    /// Adds trades to the bar of the current key, until one is of another bar, or not as it must be; returns where it
+    /// stopped.
+    fn fill(&mut self, trades: &Trades<'_>, rows: Range<usize>) -> usize {
         let current = self.current.and_then(|place| self.keys.get_mut(place));
-        let Some((_, State { last_ts: Some(last_ts), filling: Some((_, end, bar)) })) = current else { return from };
-        let (exchanges, symbols, sides) = (batch.texts(1).views(), batch.texts(2).views(), batch.texts(5));
-        let (prices, sizes) = (batch.numbers(3), batch.numbers(4));
-        if prices.null_count() > 0 || sizes.null_count() > 0 {
-            return from;
-        }
-        let (prices, sizes) = (prices.values(), sizes.values());
-        let mut row = from;
-        while row < batch.len() && exchanges[row] == exchanges[from] && symbols[row] == symbols[from] {
-            let (Ok(ts), Ok(bought)) = (batch.instant(row), bought(sides, row)) else { break };
-            let (price, size) = (prices[row], sizes[row]);
-            // Whatever is unusual is left to be judged.
-            if ts < *last_ts || ts >= *end || !(1e-9..1e9).contains(&price) || !(0.0..1e15).contains(&size) {
-                break;
-            }
-            bar.add(&Bar::of_trade(price, size, bought));
-            *last_ts = ts;
-            row += 1;
-        }
-        self.read.add(row - from);
-        row
+        let Some((_, State { last_ts: Some(last_ts), filling: Some((_, end, bar)) })) = current else {
+            return rows.start;
+        };
+        let from = rows.start;
+        let taken = trades.fill(rows, last_ts, *end, bar);
+        self.read.add(taken);
+        from + taken
     }
 
     /// Adds a row to the bar of its key; returns whether it was used.
@@ -463,5 +543,73 @@ impl Run for CandlesRun {
     fn memory(&self) -> usize {
         let of_key = size_of::<State>() + 2 * size_of::<Key>();
         self.order.len() * of_key + self.rows.memory()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Float64Array, TimestampMillisecondArray};
+    use arrow::util::pretty::pretty_format_batches;
+    use datafusion::datasource::MemTable;
+    use datafusion::prelude::{SessionContext, col};
+
+    use super::*;
+
+    /// Trades of two keys, one after the other or by turns, in batches of so many rows.
+    async fn candles(trades: &RecordBatch, of_batch: usize, interval: &str) -> String {
+        // With more partitions rows are exchanged, in batches of another length.
+        let context = SessionContext::new_with_config(crate::sql::session_config().with_target_partitions(1));
+        crate::sql::register_all(&context).unwrap();
+        let batches = (0..trades.num_rows()).step_by(of_batch);
+        let batches = batches.map(|from| trades.slice(from, of_batch.min(trades.num_rows() - from))).collect();
+        let table = MemTable::try_new(trades.schema(), vec![batches]).unwrap();
+        let order = vec![vec![col("ts").sort(true, false)]];
+        context.register_table("trades", Arc::new(table.with_sort_order(order))).unwrap();
+        let sql = format!(
+            "SELECT * FROM to_candles(trades, INTERVAL '{interval}', on_bad_rows => 'skip') ORDER BY ts, symbol"
+        );
+        let answer = context.sql(&sql).await.unwrap().collect().await.unwrap();
+        pretty_format_batches(&answer).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_batch_at_once_makes_the_bars_that_rows_make_one_by_one() {
+        for (block, defects) in [(1, false), (40, false), (1000, false), (40, true), (1000, true)] {
+            let mut state = 7_u64;
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state >> 33
+            };
+            let mut ts = -100_000;
+            let (mut times, mut symbols, mut prices, mut sizes, mut sides) = (vec![], vec![], vec![], vec![], vec![]);
+            for row in 0..1000 {
+                ts += (next() % 1500) as i64;
+                times.push(if defects && row % 97 == 0 && row % block > 5 { ts - 20_000 } else { ts });
+                symbols.push(if row / block % 2 == 0 { "BTCUSDT" } else { "ETHUSDT" });
+                prices.push(if defects && row % 89 == 0 { None } else { Some(100.0 + (next() % 50) as f64 * 0.1) });
+                sizes.push(if defects && row % 83 == 0 { f64::NAN } else { (next() % 1000) as f64 * 0.001 });
+                sides.push(match next() % 200 {
+                    0 => None,
+                    1 if defects => Some("long"),
+                    2..100 => Some("buy"),
+                    100..110 => Some("Buy"),
+                    _ => Some("sell"),
+                });
+            }
+            let trades = RecordBatch::try_from_iter_with_nullable([
+                ("ts", Arc::new(TimestampMillisecondArray::from(times).with_timezone("UTC")) as ArrayRef, true),
+                ("exchange", Arc::new(StringViewArray::from(vec!["binance"; 1000])), true),
+                ("symbol", Arc::new(StringViewArray::from(symbols)), true),
+                ("price", Arc::new(Float64Array::from(prices)), true),
+                ("size", Arc::new(Float64Array::from(sizes)), true),
+                ("side", Arc::new(StringViewArray::from(sides)), true),
+            ])
+            .unwrap();
+            for interval in ["1 second", "1 minute", "1 day"] {
+                let one_by_one = candles(&trades, 1, interval).await;
+                assert_eq!(candles(&trades, 1000, interval).await, one_by_one, "{block} {defects} {interval}");
+                assert_eq!(candles(&trades, 130, interval).await, one_by_one, "{block} {defects} {interval}");
+            }
+        }
     }
 }
