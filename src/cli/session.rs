@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
@@ -36,7 +36,7 @@ use super::script::{Script, Unparsed, mask};
 use super::storage;
 use super::tables::{Loaded, Root};
 use super::variables::{Scope, bind};
-use crate::render::{Origin, Rows};
+use crate::render::{Origin, Rows, RowsBuilder};
 use crate::sql::exec::calls;
 
 /// What shapes a session.
@@ -157,23 +157,18 @@ impl Session {
             else {
                 return Ok(None);
             };
-            let mut batches = vec![RecordBatch::new_empty(rows.schema())];
+            let mut builder = RowsBuilder::new(rows.schema());
             while let Some(batch) = rows.next().await {
-                let batch = batch?;
-                if batch.num_rows() > 0 {
-                    batches.push(batch);
-                }
+                builder.push(batch?);
             }
-            if batches.len() > 1 {
-                batches.remove(0);
-            }
+            let rows = builder.finish(origin).map_err(|error| DataFusionError::External(Box::new(error)))?;
             if self.progress
-                && batches.iter().all(|batch| batch.num_rows() == 0)
+                && rows.batches.iter().all(|batch| batch.num_rows() == 0)
                 && let Some(why) = nothing_found::why(&bound, &self.context).await
             {
                 note(&why);
             }
-            Ok(Some(Rows { batches, origin }))
+            Ok(Some(rows))
         };
         let collected: Result<_, Located> = collected.await;
         collected.map_err(|error| match self.placed(script, statement, error) {

@@ -38,7 +38,7 @@ pub use frame::{
     Band, Candle, Chart, ChartX, Frame, Heatmap, Layer, LayeredBy, Map, MapRow, Origin, OriginKind, Panel, Point, Pool,
     PoolSide, PriceAxis, Series, SeriesMark, Sides, TimeAxis, Tone, Unit,
 };
-pub use rows::{Rows, Selection, TimeRange};
+pub use rows::{Rows, RowsBuilder, Selection, TimeRange};
 
 /// The smallest picture, in characters: below this the axes leave no room for the cells.
 pub const SMALLEST_WIDTH: u16 = 40;

@@ -1,218 +1,200 @@
-//! Rows of heatmaps, maps and pools, checked, and divided among the pictures they belong to.
+//! Rows of heatmaps, maps and pools in their order, divided among the pictures they belong to. [`super::packed`] reads and
+//! checks them.
 //!
 //! What two rows say of one bucket is an error: is it said twice, or of two things? [`super::grid`] lays the rows of a
 //! heatmap out, [`super::ladder`] those of a map.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, RecordBatch, StringArray};
-
-use super::super::frame::{Frame, Heatmap, LARGEST_VALUE, Map, NOT_STATED, Origin, PoolSide};
+use super::super::frame::{Frame, Heatmap, Map, NOT_STATED, Origin};
 use super::super::{RenderError, axis};
 use super::overlays::{Overlays, Whose};
-use super::{MOST_CELLS, MOST_PICTURES, Rows, Selection, columns, leverages};
+use super::packed::{Cell, Moment, Owner, Packed, Place};
+use super::{MOST_CELLS, MOST_PICTURES, Rows, Selection};
 
-/// A thousand million times the price: what is farther away is a mistake in the rows.
-pub(super) const LARGEST_DISTANCE: f64 = 1e9;
-
-/// A row of the result.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Cell {
-    pub(super) ts: Option<i64>,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) side: PoolSide,
-    pub(super) usd: f64,
-    pub(super) price: Option<f64>,
-    pub(super) cumulative_usd: Option<f64>,
-    pub(super) distance: Option<f64>,
-    /// See [`leverages::stated`].
-    pub(super) leverage: Option<f64>,
-    /// Position of its owner.
-    pub(super) owner: usize,
-}
-
-/// Whose row it is, as far as it says.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Owner {
-    pub(super) symbol: Option<String>,
-    pub(super) model: Option<String>,
-    pub(super) exchange: Option<String>,
-}
-
-/// The rows of the result, checked.
-#[derive(Debug)]
+/// The rows of the result that count, in the order of time, price, side, whose they are and leverage, so that sums do not
+/// depend on the order in which they came.
+#[derive(Debug, Clone)]
 pub(super) struct Cells {
     is_map: bool,
-    pub(super) rows: Vec<Cell>,
-    pub(super) owners: Vec<Owner>,
-    /// Where an owner stands among them.
-    positions: BTreeMap<Owner, usize>,
+    pub(super) packed: Packed,
+    /// The rows that count, by position. `None` is all, as they stand.
+    chosen: Option<Vec<u32>>,
+    /// Beside the moments and the places of the packed rows, whether any row that counts is of it.
+    used_moments: Vec<bool>,
+    used_places: Vec<bool>,
     /// Rows with nulls, beside the owners.
     ignored: Vec<usize>,
 }
 
-/// What is read of a cell that need not be there.
-struct Optional<T> {
-    price: T,
-    cumulative_usd: T,
-    distance: T,
-    leverage: T,
+/// A row that counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    /// Position of its moment.
+    pub(super) moment: usize,
+    /// Position of its place.
+    pub(super) place: usize,
+    pub(super) usd: f64,
 }
 
 impl Cells {
     pub(super) fn read(result: &Rows, is_map: bool, selection: &Selection) -> Result<Self, RenderError> {
-        let total = result.batches.iter().map(RecordBatch::num_rows).sum();
-        let mut cells = Self {
-            is_map,
-            rows: Vec::with_capacity(total),
-            owners: Vec::new(),
-            positions: BTreeMap::new(),
-            ignored: Vec::new(),
-        };
-        for batch in &result.batches {
-            cells.read_batch(batch)?;
-        }
-        cells.check(total)?;
+        let mut cells = Self::of(Packed::read(&result.batches, is_map)?, is_map);
+        cells.check()?;
         cells.select(selection)?;
         cells.sort();
         Ok(cells)
     }
 
-    fn read_batch(&mut self, batch: &RecordBatch) -> Result<(), RenderError> {
-        let ts = if !self.is_map || columns::has(batch, "ts") { Some(columns::time(batch, "ts")?) } else { None };
-        let low = columns::number(batch, "price_low")?;
-        let high = columns::number(batch, "price_high")?;
-        let side = columns::text(batch, "side")?;
-        let usd = columns::number(batch, "notional_usd")?;
-        let optional = Optional {
-            price: columns::optional_number(batch, "price")?,
-            cumulative_usd: columns::optional_number(batch, "cumulative_usd")?,
-            distance: columns::optional_number(batch, "distance")?,
-            leverage: columns::optional_number(batch, "leverage")?,
+    fn of(packed: Packed, is_map: bool) -> Self {
+        let mut cells = Self {
+            is_map,
+            chosen: None,
+            used_moments: Vec::new(),
+            used_places: Vec::new(),
+            ignored: vec![0; packed.owners.len()],
+            packed,
         };
-        let owners = [
-            columns::optional_text(batch, "symbol")?,
-            columns::optional_text(batch, "model")?,
-            columns::optional_text(batch, "exchange")?,
-        ];
-        let mut owner = None;
-        for row in 0..batch.num_rows() {
-            let current = self.owner(&owners, row, owner);
-            owner = Some(current);
-            let is_incomplete = ts.as_ref().is_some_and(|ts| ts.is_null(row))
-                || usd.is_null(row)
-                || low.is_null(row)
-                || high.is_null(row)
-                || side.is_null(row);
-            if is_incomplete {
-                if let Some(ignored) = self.ignored.get_mut(current) {
-                    *ignored += 1;
+        if !cells.packed.places.iter().all(Place::is_complete) {
+            for place in cells.packed.place.iter().filter_map(|place| cells.packed.places.get(*place as usize)) {
+                if !place.is_complete() {
+                    cells.ignored[place.owner as usize] += 1;
                 }
-                continue;
             }
-            let edges = columns::bucket(&low, &high, row)?;
-            let within = |column, name, bounds| columns::optional_bounded(column, row, name, bounds);
-            self.rows.push(Cell {
-                ts: ts.as_ref().map(|ts| ts.value(row)),
-                low: edges.0,
-                high: edges.1,
-                side: columns::side(&side, row)?,
-                usd: columns::bounded(&usd, row, "notional_usd", 0.0..=LARGEST_VALUE)?,
-                price: columns::optional_price(optional.price.as_ref(), row, "price")?,
-                cumulative_usd: within(optional.cumulative_usd.as_ref(), "cumulative_usd", 0.0..=LARGEST_VALUE)?,
-                distance: within(optional.distance.as_ref(), "distance", -1.0..=LARGEST_DISTANCE)?,
-                leverage: leverages::stated(optional.leverage.as_ref(), row)?,
-                owner: current,
-            });
+            cells.choose(|packed, row| packed.places[row.place].is_complete());
         }
-        Ok(())
+        cells.note_used();
+        cells
     }
 
-    /// The position of a row's owner. Most rows have that of the row before.
-    fn owner(&mut self, names: &[Option<StringArray>; 3], row: usize, before: Option<usize>) -> usize {
-        let [symbol, model, exchange] = names.each_ref().map(|names| columns::text_value(names.as_ref(), row));
-        let is_it = |owner: &Owner| {
-            owner.symbol.as_deref() == symbol
-                && owner.model.as_deref() == model
-                && owner.exchange.as_deref() == exchange
-        };
-        if let Some(before) = before.filter(|before| self.owners.get(*before).is_some_and(is_it)) {
-            return before;
-        }
-        let [symbol, model, exchange] = [symbol, model, exchange].map(|name| name.map(str::to_owned));
-        let owner = Owner { symbol, model, exchange };
-        let next = self.owners.len();
-        let position = *self.positions.entry(owner.clone()).or_insert(next);
-        if position == next {
-            self.owners.push(owner);
-            self.ignored.push(0);
-        }
-        position
+    /// How many rows count.
+    pub(super) fn len(&self) -> usize {
+        self.chosen.as_ref().map_or(self.packed.usd.len(), Vec::len)
     }
 
-    fn check(&self, total: usize) -> Result<(), RenderError> {
+    /// The position of a row among the packed ones.
+    fn position(&self, index: usize) -> usize {
+        self.chosen.as_ref().map_or(index, |chosen| chosen[index] as usize)
+    }
+
+    fn row(&self, index: usize) -> Row {
+        packed_row(&self.packed, self.position(index))
+    }
+
+    /// The rows that count, in their order.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
+        (0..self.len()).map(|index| self.row(index))
+    }
+
+    /// As [`Cells::rows`], as they came.
+    pub(super) fn cells(&self) -> impl Iterator<Item = Cell> {
+        (0..self.len()).filter_map(|index| self.packed.cell(self.position(index)))
+    }
+
+    /// The moments of the rows that count, and their positions.
+    pub(super) fn moments(&self) -> impl Iterator<Item = (usize, &Moment)> {
+        let moments = self.packed.moments.iter().zip(&self.used_moments).enumerate();
+        moments.filter(|(_, (_, is_used))| **is_used).map(|(position, (moment, _))| (position, moment))
+    }
+
+    /// The places of the rows that count, and their positions.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, &Place)> {
+        let places = self.packed.places.iter().zip(&self.used_places).enumerate();
+        places.filter(|(_, (_, is_used))| **is_used).map(|(position, (place, _))| (position, place))
+    }
+
+    /// Leaves only these rows of those that count.
+    fn choose(&mut self, is_wanted: impl Fn(&Packed, Row) -> bool) {
+        let chosen = (0..self.len()).filter(|index| is_wanted(&self.packed, self.row(*index)));
+        // Of more rows nothing is packed.
+        self.chosen = Some(chosen.map(|index| self.position(index) as u32).collect());
+    }
+
+    fn note_used(&mut self) {
+        let mut moments = vec![false; self.packed.moments.len()];
+        let mut places = vec![false; self.packed.places.len()];
+        for row in self.rows() {
+            moments[row.moment] = true;
+            places[row.place] = true;
+        }
+        (self.used_moments, self.used_places) = (moments, places);
+    }
+
+    fn check(&self) -> Result<(), RenderError> {
+        let total = self.packed.usd.len();
         if total == 0 {
             return Err(RenderError::Empty { reason: "the result has no rows".to_string() });
         }
-        if self.rows.is_empty() {
+        if self.len() == 0 {
             let reason = format!("'notional_usd', 'side', 'ts' or a price is null in all {total} rows");
             return Err(RenderError::Empty { reason });
         }
-        if self.rows.iter().all(|row| row.usd == 0.0) {
-            let reason = format!("'notional_usd' is zero in all {} rows", self.rows.len());
+        if self.rows().all(|row| row.usd == 0.0) {
+            let reason = format!("'notional_usd' is zero in all {} rows", self.len());
             return Err(RenderError::Empty { reason });
         }
         Ok(())
     }
 
     fn select(&mut self, selection: &Selection) -> Result<(), RenderError> {
-        let instants = || self.rows.iter().filter_map(|row| row.ts);
+        let instants = || self.moments().filter_map(|(_, moment)| moment.ts);
         let (Some(range), Some(first), Some(last)) = (selection.range, instants().min(), instants().max()) else {
             return Ok(());
         };
-        self.rows.retain(|row| row.ts.is_none_or(|ts| range.contains(ts, last)));
-        if self.rows.iter().all(|row| row.usd == 0.0) {
+        let is_within = |moment: &Moment| moment.ts.is_none_or(|ts| range.contains(ts, last));
+        let is_wanted: Vec<bool> = self.packed.moments.iter().map(is_within).collect();
+        self.choose(|_, row| is_wanted[row.moment]);
+        if self.rows().all(|row| row.usd == 0.0) {
             let reason =
                 format!("no row within {}, the rows are of {} UTC", range.label(), axis::instants(first, last));
             return Err(RenderError::Empty { reason });
         }
+        self.note_used();
         Ok(())
     }
 
-    /// Sorts the rows by time, price, side and whose they are, so that sums do not depend on the order in which they came.
     fn sort(&mut self) {
-        let mut order: Vec<usize> = (0..self.owners.len()).collect();
-        order.sort_by(|a, b| self.owners[*a].cmp(&self.owners[*b]));
-        let mut ranks = vec![0; order.len()];
-        for (rank, owner) in order.into_iter().enumerate() {
-            ranks[owner] = rank;
-        }
-        let rank = |cell: &Cell| ranks.get(cell.owner).copied().unwrap_or_default();
-        let leverage = |cell: &Cell| cell.leverage.unwrap_or_default();
-        self.rows.sort_unstable_by(|a, b| {
-            (a.ts.cmp(&b.ts))
-                .then(a.low.total_cmp(&b.low))
-                .then(a.high.total_cmp(&b.high))
-                .then(a.side.cmp(&b.side))
-                .then(rank(a).cmp(&rank(b)))
+        let owners = &self.packed.owners;
+        let owner_ranks = ranks(owners.len(), |a, b| owners[a].cmp(&owners[b]));
+        let owner = |place: &Place| owner_ranks[place.owner as usize];
+        let moments = &self.packed.moments;
+        let instants: BTreeSet<Option<i64>> = moments.iter().map(|moment| moment.ts).collect();
+        let instants: BTreeMap<Option<i64>, u32> = instants.into_iter().zip(0..).collect();
+        let moments: Vec<u32> = moments.iter().map(|moment| instants[&moment.ts]).collect();
+        let places = &self.packed.places;
+        let places = ranks(places.len(), |a, b| {
+            let (a, b) = (&places[a], &places[b]);
+            let ((low_a, high_a), (low_b, high_b)) = (a.edges(), b.edges());
+            let leverage = |place: &Place| place.leverage().unwrap_or_default();
+            (low_a.total_cmp(&low_b))
+                .then(high_a.total_cmp(&high_b))
+                .then(a.side().cmp(&b.side()))
+                .then(owner(a).cmp(&owner(b)))
                 .then(leverage(a).total_cmp(&leverage(b)))
-                .then(a.usd.total_cmp(&b.usd))
         });
-    }
-
-    /// Per owner whether any row is its.
-    fn is_used(&self) -> Vec<bool> {
-        let mut is_used = vec![false; self.owners.len()];
-        for row in &self.rows {
-            is_used[row.owner] = true;
+        let rank = |row: Row| (moments[row.moment], places[row.place]);
+        if (1..self.len()).all(|index| rank(self.row(index - 1)) <= rank(self.row(index))) {
+            return;
         }
-        is_used
+        let mut chosen = self.chosen.take().unwrap_or_else(|| (0..self.packed.usd.len() as u32).collect());
+        let row = |position: &u32| packed_row(&self.packed, *position as usize);
+        let instant = |position: &u32| moments[row(position).moment];
+        // Rows mostly come by time, and only those of one instant are out of order.
+        chosen.sort_unstable_by_key(instant);
+        for same in chosen.chunk_by_mut(|a, b| instant(a) == instant(b)) {
+            same.sort_unstable_by_key(|position| places[row(position).place]);
+        }
+        self.chosen = Some(chosen);
     }
 
     /// The owners of the rows that are left.
     fn used(&self) -> impl Iterator<Item = &Owner> {
-        self.owners.iter().zip(self.is_used()).filter(|(_, is_used)| *is_used).map(|(owner, _)| owner)
+        let mut is_used = vec![false; self.packed.owners.len()];
+        for (_, place) in self.places() {
+            is_used[place.owner as usize] = true;
+        }
+        self.packed.owners.iter().zip(is_used).filter(|(_, is_used)| *is_used).map(|(owner, _)| owner)
     }
 
     /// The different values of one of the owners' names, sorted; rows that do not say are a value of their own, the last.
@@ -252,7 +234,7 @@ impl Cells {
             for exchange in [None].into_iter().chain(each) {
                 let part = self.part(&symbol, &model, exchange);
                 // What is left of a group can be empty buckets.
-                if part.rows.iter().any(|row| row.usd > 0.0) {
+                if part.rows().any(|row| row.usd > 0.0) {
                     let frame = part.framed(overlays, origin, symbol.clone(), model.clone(), true)?;
                     if let Frame::Heatmap(heatmap) = &frame {
                         cells += (heatmap.cells.len() * (1 + heatmap.bands.len())) as u64;
@@ -274,7 +256,8 @@ impl Cells {
                 && owner.model == *model
                 && exchange.is_none_or(|exchange| owner.exchange == *exchange)
         };
-        let is_wanted: Vec<bool> = self.owners.iter().map(is_wanted).collect();
+        let owners = &self.packed.owners;
+        let is_wanted: Vec<bool> = owners.iter().map(is_wanted).collect();
         // A row that was left out need not say whose it is.
         let may_be = |own: &Option<String>, name: &Option<String>| own.is_none() || own == name;
         let is_ignored = |owner: &Owner| {
@@ -282,14 +265,15 @@ impl Cells {
                 && may_be(&owner.model, model)
                 && exchange.is_none_or(|exchange| may_be(&owner.exchange, exchange))
         };
-        let ignored = self.owners.iter().zip(&self.ignored);
-        Self {
-            is_map: self.is_map,
-            rows: self.rows.iter().filter(|row| is_wanted[row.owner]).copied().collect(),
-            owners: self.owners.clone(),
-            positions: BTreeMap::new(),
-            ignored: ignored.map(|(owner, count)| if is_ignored(owner) { *count } else { 0 }).collect(),
+        let mut part = self.clone();
+        for (owner, count) in owners.iter().zip(&mut part.ignored) {
+            *count = if is_ignored(owner) { *count } else { 0 };
         }
+        if self.places().any(|(_, place)| !is_wanted[place.owner as usize]) {
+            part.choose(|packed, row| is_wanted[packed.places[row.place].owner as usize]);
+            part.note_used();
+        }
+        part
     }
 
     fn framed(
@@ -333,11 +317,15 @@ impl Cells {
 
     /// What two rows say of one bucket is either said twice or of two things; the sum would be wrong in both cases.
     fn check_distinct(&self) -> Result<(), RenderError> {
-        let is_same = |a: &Cell, b: &Cell| {
-            (a.ts, a.side, a.owner, a.low, a.high, a.leverage) == (b.ts, b.side, b.owner, b.low, b.high, b.leverage)
+        let instant = |row: Row| self.packed.moments[row.moment].ts;
+        let key = |row: Row| {
+            let place = &self.packed.places[row.place];
+            (place.side(), place.owner, place.edges(), place.leverage())
         };
+        let is_same = |a: Row, b: Row| instant(a) == instant(b) && (a.place == b.place || key(a) == key(b));
         // They are sorted by all of these.
-        match self.rows.windows(2).find(|pair| is_same(&pair[0], &pair[1])).map(|pair| &pair[0]) {
+        let twice = (1..self.len()).find(|index| is_same(self.row(index - 1), self.row(*index)));
+        match twice.and_then(|index| self.packed.cell(self.position(index - 1))) {
             Some(row) => {
                 let decimals = axis::edge_decimals(row.low, row.high);
                 Err(RenderError::Ambiguous {
@@ -355,6 +343,22 @@ impl Cells {
             None => Ok(()),
         }
     }
+}
+
+#[inline]
+fn packed_row(packed: &Packed, position: usize) -> Row {
+    Row { moment: packed.moment[position] as usize, place: packed.place[position] as usize, usd: packed.usd[position] }
+}
+
+/// Where each of so many things stands in order.
+fn ranks(count: usize, compare: impl Fn(usize, usize) -> Ordering) -> Vec<u32> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|a, b| compare(*a, *b));
+    let mut ranks = vec![0; count];
+    for (rank, position) in (0..).zip(order) {
+        ranks[position] = rank;
+    }
+    ranks
 }
 
 /// Sorted, those of rows that do not say at the end.
@@ -376,7 +380,9 @@ pub(super) fn stated(names: Vec<Option<String>>) -> Vec<String> {
 pub(super) mod tests {
     use arrow::array::ArrayRef;
 
+    use super::super::super::frame::PoolSide;
     use super::super::super::samples::{self, numbers, words};
+    use super::super::packed::Packing;
     use super::*;
 
     pub(in super::super) fn cell(ts: i64, low: f64, high: f64, side: PoolSide, usd: f64) -> Cell {
@@ -386,10 +392,16 @@ pub(super) mod tests {
 
     /// Rows of as many exchanges as are named.
     pub(in super::super) fn cells_of(exchanges: &[Option<&str>], rows: Vec<Cell>) -> Cells {
-        let owner = |name: &Option<&str>| Owner { exchange: name.map(str::to_owned), ..Owner::default() };
-        let owners: Vec<Owner> = exchanges.iter().map(owner).collect();
-        let ignored = vec![0; owners.len()];
-        let mut cells = Cells { is_map: false, rows, owners, positions: BTreeMap::new(), ignored };
+        // Sums are kept of maps alone.
+        let is_map = rows.iter().any(|row| row.cumulative_usd.is_some());
+        let mut packing = Packing::new(is_map);
+        for exchange in exchanges {
+            packing.position(Owner { exchange: exchange.map(str::to_owned), ..Owner::default() }).unwrap();
+        }
+        for row in rows {
+            packing.add(row).unwrap();
+        }
+        let mut cells = Cells::of(packing.finish(), is_map);
         cells.sort();
         cells
     }

@@ -6,7 +6,9 @@
 
 use std::ops::RangeInclusive;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, StringViewArray, TimestampMillisecondArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMillisecondType};
 
@@ -34,7 +36,10 @@ pub(in crate::render) fn time(
 /// A numeric column as `f64`.
 pub(in crate::render) fn number(batch: &RecordBatch, name: &'static str) -> Result<Float64Array, RenderError> {
     let column = required(batch, name)?;
-    let is_number = column.data_type().is_numeric() || matches!(column.data_type(), DataType::Null);
+    let is_number = match column.data_type() {
+        DataType::Dictionary(_, values) => values.is_numeric(),
+        other => other.is_numeric() || matches!(other, DataType::Null),
+    };
     if !is_number {
         return Err(wrong_type(name, "a number", &column));
     }
@@ -70,6 +75,22 @@ pub(in crate::render) fn optional_text(
     name: &'static str,
 ) -> Result<Option<StringArray>, RenderError> {
     if has(batch, name) { text(batch, name).map(Some) } else { Ok(None) }
+}
+
+/// A text column of any string type, as an engine holds it: neighbours with equal views are equal.
+pub(super) fn text_views(batch: &RecordBatch, name: &'static str) -> Result<StringViewArray, RenderError> {
+    match required(batch, name)?.as_string_view_opt() {
+        Some(views) => Ok(views.clone()),
+        None => Ok(StringViewArray::from(&text(batch, name)?)),
+    }
+}
+
+/// As [`text_views`], of a column that may be absent.
+pub(super) fn optional_text_views(
+    batch: &RecordBatch,
+    name: &'static str,
+) -> Result<Option<StringViewArray>, RenderError> {
+    if has(batch, name) { text_views(batch, name).map(Some) } else { Ok(None) }
 }
 
 /// A column of instants whose name comes from the rows, as [`time`].
@@ -165,7 +186,12 @@ pub(super) fn bucket(low: &Float64Array, high: &Float64Array, row: usize) -> Res
 
 /// A side that is not null.
 pub(super) fn side(column: &StringArray, row: usize) -> Result<PoolSide, RenderError> {
-    match column.value(row) {
+    side_of(column.value(row))
+}
+
+/// The side of a name.
+pub(super) fn side_of(name: &str) -> Result<PoolSide, RenderError> {
+    match name {
         "long" => Ok(PoolSide::Long),
         "short" => Ok(PoolSide::Short),
         other => Err(wrong_value("side", "'long' or 'short'".to_owned(), format!("'{other}'"))),
@@ -185,14 +211,18 @@ fn required(batch: &RecordBatch, name: &'static str) -> Result<ArrayRef, RenderE
 
 /// A column of instants, all of which have a date.
 fn instants(column: &ArrayRef, name: &str) -> Result<TimestampMillisecondArray, RenderError> {
-    let (DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64) = column.data_type() else {
+    let values = match column.data_type() {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    };
+    let (DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64) = values else {
         return Err(wrong_type(name, "a timestamp", column));
     };
     let as_milliseconds = cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?;
     let found = as_milliseconds.as_primitive::<TimestampMillisecondType>().clone();
     let late = || found.iter().flatten().find(|ms| ms.unsigned_abs() > LATEST_MS).map(|ms| format!("{ms} ms"));
     // What does not fit in milliseconds comes back as null.
-    let was = if found.null_count() > column.null_count() { Some("a later one".to_owned()) } else { late() };
+    let was = if found.null_count() > column.logical_null_count() { Some("a later one".to_owned()) } else { late() };
     match was {
         Some(was) => Err(wrong_value(name, "instants within 31,000 years of 1970".to_owned(), was)),
         None => Ok(found),

@@ -4,25 +4,29 @@
 //! what the rows say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::super::frame::{Band, Heatmap, PoolSide, PriceAxis, Sides, TimeAxis};
 use super::super::{RenderError, axis};
 use super::MOST_CELLS;
-use super::cells::{Cell, Cells};
+use super::cells::Cells;
 use super::leverages::Leverages;
+use super::packed::Place;
 
 impl Cells {
     pub(super) fn heatmap(&self, with_bands: bool) -> Result<Heatmap, RenderError> {
-        let instants: BTreeSet<i64> = self.rows.iter().filter_map(|row| row.ts).collect();
+        let instants: BTreeSet<i64> = self.moments().filter_map(|(_, moment)| moment.ts).collect();
         let (time_step, columns) = time_steps(&instants);
-        let (low, price_step, rows) = price_steps(&self.rows);
+        let (low, price_step, rows) = price_steps(self.places().map(|(_, place)| place.edges()));
         let leverages = match with_bands {
-            true => Leverages::of(self.rows.iter().map(|row| row.leverage)),
+            true => Leverages::of(self.places().map(|(_, place)| place.leverage())),
             false => Leverages::default(),
         };
         let grids = 1 + leverages.names.len() as u64;
         // A wide bucket is written to all rows that it covers.
-        let covered: f64 = self.rows.iter().map(|row| (row.high - row.low) / price_step).sum();
+        let height = |(low, high): (f64, f64)| (high - low) / price_step;
+        let heights: Vec<f64> = self.packed.places.iter().map(|place| height(place.edges())).collect();
+        let covered: f64 = self.rows().map(|row| heights[row.place]).sum();
         let is_too_much = covered * grids as f64 > 4.0 * MOST_CELLS as f64;
         let cells = columns.checked_mul(rows).and_then(|cells| cells.checked_mul(grids));
         if is_too_much || cells.is_none_or(|cells| cells > MOST_CELLS) {
@@ -39,40 +43,49 @@ impl Cells {
             bands.push(Band { name: name.clone(), cells: vec![0.0; cells.len()] });
         }
         let mut is_present = vec![false; time.count];
-        let mut last_usd = (0.0, 0.0);
         // Each exchange repeats its price on every row of a frame: the mean is over distinct prices.
         let mut prices: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
-        for row in &self.rows {
-            let Some(column) = row.ts.and_then(|ts| time.column(ts)) else {
-                continue;
-            };
+        let mut columns = vec![None; self.packed.moments.len()];
+        for (position, moment) in self.moments() {
+            let Some(column) = moment.ts.and_then(|ts| time.column(ts)) else { continue };
+            columns[position] = Some(column);
             is_present[column] = true;
+            if let Some(price) = moment.price() {
+                prices.entry(column).or_default().insert(price.to_bits());
+            }
+        }
+        let mut covers = vec![Cover::default(); self.packed.places.len()];
+        for (position, place) in self.places() {
+            covers[position] = Cover::of(price, place, &leverages);
+        }
+        let mut last_usd = (0.0, 0.0);
+        for row in self.rows() {
+            let Some(column) = columns[row.moment] else { continue };
+            let cover = &covers[row.place];
             let within = column * price.count..(column + 1) * price.count;
-            let side = if row.side == PoolSide::Long { Sides::LONG } else { Sides::SHORT };
-            spread(price, row, |index, usd| {
-                if let Some(cell) = cells[within.clone()].get_mut(index) {
+            let (column_cells, column_sides) = (&mut cells[within.clone()], &mut sides[within.clone()]);
+            cover.spread(row.usd, |index, usd| {
+                if let (Some(cell), Some(sides)) = (column_cells.get_mut(index), column_sides.get_mut(index)) {
                     *cell += usd;
                     if usd > 0.0 {
-                        let sides = &mut sides[within.start + index];
-                        *sides = sides.with(side);
+                        *sides = sides.with(cover.side);
                     }
                 }
             });
-            if let Some(band) = bands.get_mut(leverages.position(row.leverage)) {
-                spread(price, row, |index, usd| {
-                    if let Some(cell) = band.cells[within.clone()].get_mut(index) {
+            if let Some(band) = bands.get_mut(cover.band) {
+                let column_cells = &mut band.cells[within];
+                cover.spread(row.usd, |index, usd| {
+                    if let Some(cell) = column_cells.get_mut(index) {
                         *cell += usd;
                     }
                 });
             }
             if column + 1 == time.count {
-                match row.side {
-                    PoolSide::Long => last_usd.0 += row.usd,
-                    PoolSide::Short => last_usd.1 += row.usd,
+                if cover.side == Sides::LONG {
+                    last_usd.0 += row.usd;
+                } else {
+                    last_usd.1 += row.usd;
                 }
-            }
-            if let Some(price) = row.price {
-                prices.entry(column).or_default().insert(price.to_bits());
             }
         }
         let mut current = vec![None; time.count];
@@ -100,11 +113,14 @@ fn time_steps(instants: &BTreeSet<i64>) -> (i64, u64) {
     (step, (last.abs_diff(first) / step.unsigned_abs()).saturating_add(1))
 }
 
-/// The lowest price, the smallest bucket and the number of rows that cover all buckets.
-fn price_steps(rows: &[Cell]) -> (f64, f64, u64) {
-    let low = rows.iter().map(|row| row.low).fold(f64::INFINITY, f64::min);
-    let high = rows.iter().map(|row| row.high).fold(f64::NEG_INFINITY, f64::max);
-    let step = rows.iter().map(|row| row.high - row.low).fold(f64::INFINITY, f64::min);
+/// The lowest price, the smallest bucket and the number of rows that cover all buckets (low, high).
+fn price_steps(buckets: impl Iterator<Item = (f64, f64)>) -> (f64, f64, u64) {
+    let (mut low, mut high, mut step) = (f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY);
+    for (from, to) in buckets {
+        low = low.min(from);
+        high = high.max(to);
+        step = step.min(to - from);
+    }
     let count = (high - low) / step;
     // Edges are computed prices: they are a whole number of steps apart only up to rounding.
     if (count - count.round()).abs() < SNAP {
@@ -117,23 +133,49 @@ fn price_steps(rows: &[Cell]) -> (f64, f64, u64) {
 /// Parts of a row by which an edge may miss the grid and still be meant to lie on it.
 const SNAP: f64 = 1e-3;
 
-/// Parts a bucket over the rows of the grid that it covers, in proportion.
-fn spread(axis: PriceAxis, cell: &Cell, mut add: impl FnMut(usize, f64)) {
-    let snapped = |price: f64| {
-        let edge = (price - axis.low) / axis.step;
-        if (edge - edge.round()).abs() < SNAP { edge.round() } else { edge }
-    };
-    let (from, to) = (snapped(cell.low), snapped(cell.high));
-    let width = to - from;
-    for row in from.floor().max(0.0) as usize..to.ceil() as usize {
-        let covered = to.min(row as f64 + 1.0) - from.max(row as f64);
-        add(row, if width > 0.0 { cell.usd * (covered / width) } else { cell.usd });
+/// The rows of the grid that a bucket covers, and what it adds to.
+#[derive(Debug, Clone, Default)]
+struct Cover {
+    /// Its edges, in rows.
+    from: f64,
+    to: f64,
+    rows: Range<usize>,
+    side: Sides,
+    /// Position of its band.
+    band: usize,
+}
+
+impl Cover {
+    fn of(axis: PriceAxis, place: &Place, leverages: &Leverages) -> Self {
+        let snapped = |price: f64| {
+            let edge = (price - axis.low) / axis.step;
+            if (edge - edge.round()).abs() < SNAP { edge.round() } else { edge }
+        };
+        let (low, high) = place.edges();
+        let (from, to) = (snapped(low), snapped(high));
+        let rows = from.floor().max(0.0) as usize..to.ceil() as usize;
+        let side = if place.side() == PoolSide::Long { Sides::LONG } else { Sides::SHORT };
+        Self { from, to, rows, side, band: leverages.position(place.leverage()) }
+    }
+
+    /// Parts the bucket over its rows in proportion.
+    fn spread(&self, usd: f64, mut add: impl FnMut(usize, f64)) {
+        let width = self.to - self.from;
+        // Most buckets are one row.
+        if self.rows.len() == 1 && width == 1.0 {
+            return add(self.rows.start, usd);
+        }
+        for row in self.rows.clone() {
+            let covered = self.to.min(row as f64 + 1.0) - self.from.max(row as f64);
+            add(row, if width > 0.0 { usd * (covered / width) } else { usd });
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::cells::tests::{cell, cells};
+    use super::super::packed::Cell;
     use super::*;
 
     const LONG: PoolSide = PoolSide::Long;

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use super::super::frame::{Layer, LayeredBy, Map, MapRow, PoolSide};
 use super::super::{RenderError, axis};
-use super::cells::{Cell, Cells, stated};
+use super::cells::{Cells, stated};
 use super::columns::is_price;
 use super::leverages::Leverages;
+use super::packed::Cell;
 
 impl Cells {
     pub(super) fn map(&self) -> Result<Map, RenderError> {
-        let instants: BTreeSet<i64> = self.rows.iter().filter_map(|row| row.ts).collect();
+        let cells: Vec<Cell> = self.cells().collect();
+        let instants: BTreeSet<i64> = cells.iter().filter_map(|row| row.ts).collect();
         if let (Some(&first), Some(&last)) = (instants.first(), instants.last())
             && instants.len() > 1
         {
@@ -21,14 +23,14 @@ impl Cells {
             });
         }
         // The stated sums are each of one exchange or leverage, even where no bucket is shared.
-        let first = self.rows.first().map(|row| (row.owner, row.leverage.map(f64::to_bits)));
-        let is_summed = self.rows.iter().any(|row| Some((row.owner, row.leverage.map(f64::to_bits))) != first);
+        let first = cells.first().map(|row| (row.owner, row.leverage.map(f64::to_bits)));
+        let is_summed = cells.iter().any(|row| Some((row.owner, row.leverage.map(f64::to_bits))) != first);
         let layering = Layering::of(self);
 
         let mut rows: Vec<MapRow> = Vec::new();
         let layer = |name: &String| Layer { name: name.clone(), usd: Vec::new() };
         let mut layers: Vec<Layer> = layering.names.iter().map(layer).collect();
-        for cell in &self.rows {
+        for cell in &cells {
             if rows.last().is_none_or(|row| (row.low, row.high) != (cell.low, cell.high)) {
                 rows.push(MapRow {
                     low: cell.low,
@@ -62,7 +64,7 @@ impl Cells {
         }
         Ok(Map {
             at_ms: instants.first().copied(),
-            current: current_price(&self.rows),
+            current: current_price(&cells),
             rows,
             layers,
             layered_by: layering.by,
@@ -82,10 +84,10 @@ struct Layering {
 
 impl Layering {
     fn of(cells: &Cells) -> Self {
-        let leverages = Leverages::of(cells.rows.iter().map(|row| row.leverage));
+        let leverages = Leverages::of(cells.places().map(|(_, place)| place.leverage()));
         let found = cells.names(|owner| owner.exchange.as_ref());
         let position = |name: &Option<String>| found.iter().position(|known| known == name).unwrap_or(found.len());
-        let exchanges = cells.owners.iter().map(|owner| position(&owner.exchange)).collect();
+        let exchanges = cells.packed.owners.iter().map(|owner| position(&owner.exchange)).collect();
         let (by, names) = if !leverages.names.is_empty() {
             (LayeredBy::Leverage, leverages.names.clone())
         } else if found.len() > 1 {
@@ -99,7 +101,9 @@ impl Layering {
     fn position(&self, cell: &Cell) -> usize {
         match self.by {
             LayeredBy::Leverage => self.leverages.position(cell.leverage),
-            LayeredBy::Exchange | LayeredBy::Nothing => self.exchanges.get(cell.owner).copied().unwrap_or_default(),
+            LayeredBy::Exchange | LayeredBy::Nothing => {
+                self.exchanges.get(cell.owner as usize).copied().unwrap_or_default()
+            }
         }
     }
 }
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn curves_of_several_exchanges_are_summed_even_where_they_share_no_bucket() {
-        let of = |owner: usize, low: f64, usd: f64, sum: f64| Cell {
+        let of = |owner: u32, low: f64, usd: f64, sum: f64| Cell {
             owner,
             cumulative_usd: Some(sum),
             ..cell(0, low, low + 1.0, LONG, usd)

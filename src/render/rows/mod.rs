@@ -21,6 +21,7 @@
 //! from short. So are several exchanges and leverages at one instant and price. Rows with a null in what is needed are
 //! left out and counted; a value that cannot be is an error that names its column.
 
+mod builder;
 mod cascade;
 mod cells;
 pub(super) mod columns;
@@ -29,12 +30,14 @@ mod ladder;
 mod leverages;
 mod names;
 mod overlays;
+mod packed;
 mod panels;
 mod scores;
 mod series;
 
 use arrow::array::RecordBatch;
 
+pub use self::builder::RowsBuilder;
 use self::cells::Cells;
 pub(super) use self::columns::LARGEST_PRICE;
 use self::overlays::Overlays;
@@ -49,7 +52,8 @@ pub(super) const MOST_PICTURES: usize = 64;
 /// The rows of one statement, and what is known of how they were made.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    /// In the order of the result.
+    /// In the order of the result. Those of a heatmap that [`RowsBuilder`] made are one batch of dictionaries, of the columns
+    /// that are drawn.
     pub batches: Vec<RecordBatch>,
     /// Where they come from.
     pub origin: Origin,
@@ -115,7 +119,10 @@ const SCORE_COLUMNS: [&str; 5] = ["score", "null_model", "value", "low", "high"]
 
 impl Kind {
     fn of(result: &Rows) -> Option<Self> {
-        let batch = result.batches.first()?;
+        Self::of_batch(result.batches.first()?)
+    }
+
+    fn of_batch(batch: &RecordBatch) -> Option<Self> {
         let has = |names: &[&'static str]| missing(batch, names).is_empty();
         if has(&HEATMAP_COLUMNS) && has(&["pool_id"]) {
             Some(Self::Pools)

@@ -1,6 +1,6 @@
 //! What tells the rows of a chart apart: the columns of text with several values, and the name of each row's line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::array::{Array, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
@@ -9,6 +9,27 @@ use super::super::RenderError;
 use super::super::frame::{Origin, subject};
 use super::panels::MOST_LINES;
 use super::{Rows, columns, series};
+
+/// Texts by number, for rows that repeat a handful of them.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    numbers: HashMap<String, usize>,
+    /// In the order of their numbers.
+    pub(super) found: Vec<String>,
+}
+
+impl Texts {
+    /// The number of a text: those of new ones count up from 0.
+    pub(super) fn number(&mut self, text: &str) -> usize {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let next = self.found.len();
+        self.numbers.insert(text.to_owned(), next);
+        self.found.push(text.to_owned());
+        next
+    }
+}
 
 /// What to do about two rows that would be one point.
 pub(super) const TELL_APART: &str = "filter with WHERE, or add a column of text that tells them apart";
@@ -97,19 +118,21 @@ fn telling(
     candidates: Vec<String>,
 ) -> Result<Vec<String>, RenderError> {
     let numbers = ["shock", "step"];
+    let is_asked = !candidates.is_empty();
     let rows_told_apart = |names: &[String]| -> Result<usize, RenderError> {
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut found, mut text) = (HashSet::new(), Texts::default(), String::new());
         for batch in &result.batches {
             let time = series::time_column(batch).map(|time| columns::named_time(batch, &time)).transpose()?;
             let labels =
                 Labels::of(batch, &Names { telling: names.to_vec(), sums: sums.to_vec(), ..Names::default() })?;
             let numbers: Vec<Float64Array> =
                 numbers.iter().map(|name| columns::named_number(batch, name)).collect::<Result<_, _>>()?;
-            for row in 0..batch.num_rows() {
-                if let Some(label) = labels.at(row) {
+            for row in (0..batch.num_rows()).filter(|_| is_asked) {
+                if labels.write(row, &mut text) {
                     let number = |column: &Float64Array| columns::value(Some(column), row).map(f64::to_bits);
                     let time = time.as_ref().filter(|time| time.is_valid(row)).map(|time| time.value(row));
-                    seen.insert((time, numbers.iter().map(number).collect::<Vec<_>>(), label));
+                    let numbers = [numbers.first(), numbers.get(1)].map(|column| column.and_then(number));
+                    seen.insert((time, numbers, found.number(&text)));
                 }
             }
         }
@@ -144,11 +167,23 @@ impl Labels {
 
     /// The name of a row's line, or `None` if the row is part of a sum that is drawn instead.
     pub(super) fn at(&self, row: usize) -> Option<String> {
+        let mut name = String::new();
+        self.write(row, &mut name).then_some(name)
+    }
+
+    /// As [`Labels::at`], in place of what `name` was. Whether there is one.
+    pub(super) fn write(&self, row: usize, name: &mut String) -> bool {
+        name.clear();
         if self.sums.iter().any(|sum| columns::text_value(Some(sum), row) != Some("all")) {
-            return None;
+            return false;
         }
-        let words: Vec<&str> =
-            self.telling.iter().filter_map(|column| columns::text_value(Some(column), row)).collect();
-        Some(words.join(" "))
+        let words = self.telling.iter().filter_map(|column| columns::text_value(Some(column), row));
+        for (index, word) in words.enumerate() {
+            if index > 0 {
+                name.push(' ');
+            }
+            name.push_str(word);
+        }
+        true
     }
 }

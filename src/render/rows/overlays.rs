@@ -1,13 +1,15 @@
 //! What is drawn over a heatmap, candles and pools, and over a map: pools.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 use arrow::array::{Array, Float64Array, RecordBatch};
 
 use super::super::frame::{Candle, LARGEST_VALUE, Pool, TimeAxis};
 use super::super::{RenderError, axis};
-use super::cells::{LARGEST_DISTANCE, none_last, stated};
+use super::cells::{none_last, stated};
+use super::names::Texts;
+use super::packed::LARGEST_DISTANCE;
 use super::{Kind, Rows, columns};
 
 /// The last results of a script that are candles and pools.
@@ -44,6 +46,7 @@ pub(super) struct Overlay<T> {
 }
 
 /// The candles of several exchanges at one instant.
+#[derive(Debug, Clone, Copy)]
 struct Together {
     open: f64,
     close: f64,
@@ -86,9 +89,9 @@ impl<'a> Overlays<'a> {
     /// Per column of the time axis the candle of the bars that open within it, see
     /// [`Heatmap::candles`](super::super::frame::Heatmap::candles).
     pub(super) fn candles(&self, whose: Whose<'_>, time: TimeAxis) -> Result<Overlay<Option<Candle>>, RenderError> {
-        let mut instants: BTreeMap<i64, Together> = BTreeMap::new();
-        let mut symbols: BTreeSet<Option<String>> = BTreeSet::new();
-        let mut seen = BTreeSet::new();
+        let mut found: Vec<(i64, Candle)> = Vec::new();
+        let (mut symbols, mut exchanges_seen, mut has_unstated) = (Texts::default(), Texts::default(), false);
+        let mut seen = HashSet::new();
         let mut ignored_rows = 0;
         for batch in self.candles {
             let ts = columns::time(batch, "ts")?;
@@ -106,33 +109,40 @@ impl<'a> Overlays<'a> {
                     ignored_rows += 1;
                     continue;
                 };
-                insert_name(&mut symbols, name);
-                if !seen.insert((ts.value(row), exchange.map(str::to_owned), name.map(str::to_owned))) {
+                has_unstated |= name.is_none();
+                let symbol = name.map(|name| symbols.number(name));
+                let exchange = exchange.map(|exchange| exchanges_seen.number(exchange));
+                if !seen.insert((ts.value(row), exchange, symbol)) {
                     return Err(RenderError::Ambiguous {
                         what: format!("the candle of {}", axis::instant(ts.value(row))),
                         advice: "add the column that tells them apart ('exchange', 'symbol'), or filter with WHERE",
                     });
                 }
-                let together = instants.remove(&ts.value(row)).unwrap_or_default();
-                instants.insert(ts.value(row), together.with(candle));
+                found.push((ts.value(row), candle));
             }
         }
+        let unstated = has_unstated.then_some(None);
+        let symbols: BTreeSet<Option<String>> = symbols.found.into_iter().map(Some).chain(unstated).collect();
         if symbols.len() > 1 {
             return Err(RenderError::SeveralSymbols { symbols: stated(none_last(symbols)) });
         }
-        if instants.is_empty() {
+        if found.is_empty() {
             return Ok(Overlay { found: Vec::new(), ignored_rows });
         }
-        let mut found: Vec<Option<Candle>> = vec![None; time.count];
-        for (ts, together) in instants {
-            let Some(candle) = time.column(ts).and_then(|column| found.get_mut(column)) else { continue };
+        // Those of one instant stay in the order of the rows.
+        found.sort_by_key(|(ts, _)| *ts);
+        let mut candles: Vec<Option<Candle>> = vec![None; time.count];
+        for instant in found.chunk_by(|(a, _), (b, _)| a == b) {
+            let column = instant.first().and_then(|(ts, _)| time.column(*ts));
+            let Some(candle) = column.and_then(|column| candles.get_mut(column)) else { continue };
+            let together = instant.iter().fold(Together::default(), |together, (_, candle)| together.with(*candle));
             let next = together.candle();
             *candle = Some(match *candle {
                 Some(whole) => whole.followed_by(next),
                 None => next,
             });
         }
-        Ok(Overlay { found, ignored_rows })
+        Ok(Overlay { found: candles, ignored_rows })
     }
 
     /// The pools of the last instant within these, largest first. Pools of another time are of another price.
@@ -232,13 +242,6 @@ impl Prices {
             Ok(price.clamp(low, high))
         };
         Ok(Some(Candle { open: within(&self.open, "open")?, high, low, close: within(&self.close, "close")? }))
-    }
-}
-
-fn insert_name(names: &mut BTreeSet<Option<String>>, name: Option<&str>) {
-    // Thousands of rows repeat a handful of names: allocate only for new ones.
-    if !names.iter().any(|known| known.as_deref() == name) {
-        names.insert(name.map(str::to_owned));
     }
 }
 

@@ -3,14 +3,12 @@
 //! Any result with `ts` and numbers is a series: columns that are measured alike share a panel, and what tells several
 //! rows of one instant apart (a side, an exchange, a preset) becomes the name of a line.
 
-use std::collections::BTreeMap;
-
 use arrow::array::{Array, Float64Array, RecordBatch};
 use arrow::datatypes::DataType;
 
 use super::super::frame::{Chart, Panel, Point, Series, SeriesMark, Tone, Unit, ignored_label, is_drawable};
 use super::super::{RenderError, axis};
-use super::names::{Labels, Names, TELL_APART};
+use super::names::{Labels, Names, TELL_APART, Texts};
 use super::{Rows, Selection, columns, panels};
 
 /// Numbers by which rows are told apart or counted; they are no measurements.
@@ -108,15 +106,17 @@ impl Panels {
         for batch in &result.batches {
             last = columns::named_time(batch, &time)?.iter().flatten().fold(last, i64::max);
         }
-        // (column, line) → points
-        let mut lines: BTreeMap<(usize, String), Vec<Point>> = BTreeMap::new();
+        // line → column → points
+        let (mut found, mut lines, mut name) = (Texts::default(), Vec::new(), String::new());
         for batch in &result.batches {
             let ts = columns::named_time(batch, &time)?;
             let labels = Labels::of(batch, names)?;
             let values: Vec<Float64Array> =
                 measured.iter().map(|name| columns::named_number(batch, name)).collect::<Result<_, _>>()?;
             for row in 0..batch.num_rows() {
-                let Some(label) = labels.at(row) else { continue };
+                if !labels.write(row, &mut name) {
+                    continue;
+                }
                 if ts.is_null(row) {
                     self.ignored_rows += 1;
                     continue;
@@ -124,16 +124,26 @@ impl Panels {
                 if selection.range.is_some_and(|range| !range.contains(ts.value(row), last)) {
                     continue;
                 }
-                for (column, values) in values.iter().enumerate() {
+                let line = found.number(&name);
+                if line == lines.len() {
+                    lines.push(vec![Vec::new(); measured.len()]);
+                }
+                for (points, values) in lines.get_mut(line).into_iter().flatten().zip(&values) {
                     // What has no place on an axis is a gap.
                     let value = columns::value(Some(values), row).filter(|value| is_drawable(*value));
-                    let point = Point { x: ts.value(row) as f64, y: value.unwrap_or(f64::NAN), interval: None };
-                    lines.entry((column, label.clone())).or_default().push(point);
+                    points.push(Point { x: ts.value(row) as f64, y: value.unwrap_or(f64::NAN), interval: None });
                 }
             }
         }
-        lines.retain(|_, points| points.iter().any(|point| point.y.is_finite()));
-        for ((column, label), mut points) in lines {
+        let lines = found.found.into_iter().zip(lines);
+        let mut lines: Vec<(usize, String, Vec<Point>)> = lines
+            .flat_map(|(label, columns)| {
+                columns.into_iter().enumerate().map(move |(column, points)| (column, label.clone(), points))
+            })
+            .filter(|(_, _, points)| points.iter().any(|point| point.y.is_finite()))
+            .collect();
+        lines.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        for (column, label, mut points) in lines {
             points.sort_by(|a, b| a.x.total_cmp(&b.x));
             if let Some(pair) = points.windows(2).find(|pair| pair[0].x == pair[1].x) {
                 let what = format!("of {} and one line", axis::instant(pair[0].x as i64));
