@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use super::output::Format;
 use super::variables::is_name;
 use crate::render::{Prices, TimeRange};
+use crate::simulate::wide::WideMarket;
 
 /// Crypto liquidation heatmaps in SQL.
 ///
@@ -271,6 +272,16 @@ pub(crate) struct Simulate {
     #[arg(long, conflicts_with = "days")]
     pub(crate) sample: bool,
 
+    /// This many symbols WITHOUT traders, for tests of size and speed: candles, open interest and funding that no
+    /// position stands behind, written a year at a time
+    #[arg(long, value_name = "N", conflicts_with = "sample",
+          value_parser = clap::value_parser!(u16).range(1..=WideMarket::MOST_SYMBOLS as i64))]
+    pub(crate) symbols: Option<u16>,
+
+    /// Length of a bar of --symbols: whole minutes that fill a day, such as 1m or 1h [default: 5m]
+    #[arg(long, value_name = "LENGTH", requires = "symbols", value_parser = bar_length)]
+    pub(crate) bar: Option<i64>,
+
     /// Folder to write the market tables to
     #[arg(long, value_name = "ROOT")]
     pub(crate) to: String,
@@ -296,6 +307,21 @@ impl Arguments {
         }
         Ok(read)
     }
+}
+
+/// Reads the length of a bar, in milliseconds: `5m` or `1h`.
+fn bar_length(text: &str) -> Result<i64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "m" | "min" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    };
+    let length = digits.parse::<i64>().ok().zip(unit).and_then(|(count, unit)| count.checked_mul(unit));
+    length
+        .filter(|length| *length > 0 && 86_400_000 % length == 0)
+        .ok_or_else(|| format!("must be whole minutes that fill a day, such as 1m, 5m or 1h, was '{text}'"))
 }
 
 /// A usage error in this program's words, exit code 2.

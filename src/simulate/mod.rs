@@ -12,7 +12,8 @@
 //!
 //! Invariants:
 //! - The same configuration gives the same bytes on every platform. Random numbers are PCG, every transcendental function
-//!   is `libm`'s, there is one thread and no clock.
+//!   is `libm`'s, and there is no clock. Threads share nothing: one runs the market with traders, and one each symbol of a
+//!   wide market.
 //! - Every trade has two sides, whole lots and a price on the tick. Open interest equals the sum of long sizes and the sum
 //!   of short sizes; volume equals the sum of trade sizes.
 //! - After every sub-step no position stands beyond the margin rule of its exchange.
@@ -31,6 +32,7 @@
 //! | `exchange` | what happens to the positions |
 //! | `history` | what came before the sample |
 //! | [`tables`] | how the rows look as tables |
+//! | [`wide`] | how a data root of many symbols and years is filled: the price process alone, without traders |
 
 mod exchange;
 mod history;
@@ -38,6 +40,7 @@ mod price;
 mod random;
 pub mod tables;
 mod trader;
+pub mod wide;
 
 use crate::model::margin::{Bracket, BracketUnit};
 use crate::model::side::Side;

@@ -163,13 +163,26 @@ impl ReferencePrices {
         seed: u64,
         stream: u64,
     ) -> Self {
+        Self::of_many(symbols, 0, factor_daily_volatility, step_seconds, seed, stream)
+    }
+
+    /// The same for some of many symbols, which begin with number `first`: whoever simulates each alone gets the prices
+    /// that all would have together, for they share the factor and nothing else.
+    pub(super) fn of_many(
+        symbols: &[SymbolConfig],
+        first: u64,
+        factor_daily_volatility: f64,
+        step_seconds: f64,
+        seed: u64,
+        stream: u64,
+    ) -> Self {
         let mut draw = Draw::new(seed, stream);
         let factor = Volatility::new(step_seconds, &mut draw);
         let symbols = symbols
             .iter()
-            .enumerate()
-            .map(|(index, symbol)| {
-                let mut draw = Draw::new(seed, stream + 1 + index as u64);
+            .zip(first..)
+            .map(|(symbol, index)| {
+                let mut draw = Draw::new(seed, stream + 1 + index);
                 let log_price = libm::log(symbol.start_price);
                 SymbolPrice {
                     lasting: log_price,
