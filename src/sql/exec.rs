@@ -13,17 +13,22 @@
 //!
 //! Two orders serve: by `ts` over all keys, which files of one market have, and by key then `ts`, in which a data root
 //! is read. Neither needs a sort, and rows are checked all the same: a plan is never trusted about order.
+//!
+//! Where fewer partitions than cores work, as over one key, each input is read ahead in a task of its own, so that
+//! decoding and the function's own work overlap. A LIMIT reaches the operator, which stops and lets go of its inputs with
+//! the last row.
 
 use std::any::Any;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
+use std::task::Poll;
 
-use arrow::array::RecordBatch;
-use arrow::compute::SortOptions;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{SortOptions, filter_record_batch};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err};
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::common::{Result, SplitPoint, internal_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{
@@ -38,12 +43,16 @@ use datafusion::physical_plan::execution_plan::{
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, RecordOutput,
 };
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
 use super::bounds::TimeBounds;
+
+/// Batches of an input that wait to be read, where it is read ahead. One is being made and one being read beside them;
+/// more would only hold memory.
+const AHEAD: usize = 2;
 
 /// How an operator reads one of its inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +197,7 @@ pub fn calls(plan: &Arc<dyn ExecutionPlan>) -> Vec<Call> {
 }
 
 /// The physical operator of a table function.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FunctionExec {
     operator: Arc<dyn Operator>,
     /// The arguments of the call, as text.
@@ -199,6 +208,8 @@ pub struct FunctionExec {
     wanted: TimeBounds,
     projection: Vec<usize>,
     arrival: Arrival,
+    /// Rows that each partition gives at most.
+    fetch: Option<usize>,
     name: String,
     gathered: Vec<Arc<OnceCell<Vec<RecordBatch>>>>,
     properties: Arc<PlanProperties>,
@@ -230,6 +241,7 @@ impl FunctionExec {
             wanted,
             projection,
             arrival,
+            fetch: None,
             name,
             gathered,
             properties,
@@ -242,6 +254,11 @@ impl FunctionExec {
         FunctionExec { given, ..self }
     }
 
+    /// Sets how many rows each partition gives at most.
+    pub fn limited_to(self, fetch: Option<usize>) -> FunctionExec {
+        FunctionExec { fetch, ..self }
+    }
+
     /// Returns the call in words: the function, every setting, and the arguments that were given.
     pub fn call(&self) -> Call {
         let settings = self.operator.settings();
@@ -249,6 +266,14 @@ impl FunctionExec {
         let given = self.given.iter().map(|(name, value)| (*name, written(name).unwrap_or_else(|| value.clone())));
         let given = given.collect();
         Call { function: self.operator.function(), given, settings, pushed: self.pushed.clone() }
+    }
+
+    /// Where `ts` is among the wanted columns, and the instants wanted, if rows outside of them are to be left out. What a
+    /// function makes beyond them is not wanted, so that its reader needs no filter above it.
+    fn gate(&self) -> Option<(usize, TimeBounds)> {
+        let schema = self.schema();
+        let (position, field) = schema.column_with_name("ts")?;
+        (self.wanted != TimeBounds::default() && leaves_out(field.data_type())).then_some((position, self.wanted))
     }
 
     fn settings(&self) -> Vec<(String, String)> {
@@ -260,6 +285,11 @@ impl FunctionExec {
         if let Some(to) = self.wanted.to {
             settings.push(("ts <=".to_owned(), time_text(to)));
         }
+        // Where a function begins to read before what is wanted, as a warm-up.
+        let first_input = self.operator.input_time(&self.wanted).first().and_then(|bounds| bounds.from);
+        if let Some(from) = first_input.filter(|from| self.wanted.from.is_none_or(|wanted| *from < wanted)) {
+            settings.push(("reads ts >=".to_owned(), time_text(from)));
+        }
         if !self.pushed.is_empty() {
             settings.push(("pushed".to_owned(), format!("[{}]", self.pushed.join(", "))));
         }
@@ -268,8 +298,16 @@ impl FunctionExec {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             settings.push(("projection".to_owned(), format!("[{}]", names.join(", "))));
         }
+        if let Some(fetch) = self.fetch {
+            settings.push(("fetch".to_owned(), fetch.to_string()));
+        }
         settings
     }
+}
+
+/// Whether rows outside the wanted instants are left out where `ts` is of this type.
+pub(crate) fn leaves_out(ts: &DataType) -> bool {
+    matches!(ts, DataType::Timestamp(TimeUnit::Millisecond, _))
 }
 
 /// Makes `LiqHeatmapExec` of `liq_heatmap`.
@@ -470,6 +508,7 @@ impl ExecutionPlan for FunctionExec {
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
         let readings = self.operator.readings();
+        let ranges_serve = share_ranges(&readings, &self.inputs);
         // Equal texts of different types have different hashes: such inputs can only be joined in one partition.
         let mut types = ordered_inputs(&readings, &self.inputs).map(|(keys, _, input)| {
             let schema = input.schema();
@@ -481,6 +520,9 @@ impl ExecutionPlan for FunctionExec {
             .iter()
             .zip(&self.inputs)
             .map(|(reading, input)| match reading {
+                // The engine would spread the rows of fewer partitions than cores anew, which helps nobody: the rows of a
+                // key stay together.
+                Reading::Ordered { .. } if ranges_serve => Distribution::UnspecifiedDistribution,
                 Reading::Ordered { keys, .. } if !keys.is_empty() && alike => {
                     let schema = input.schema();
                     let keys: Result<Vec<_>> = keys.iter().map(|key| column(key, &schema)).collect();
@@ -491,7 +533,7 @@ impl ExecutionPlan for FunctionExec {
             })
             .collect();
         let ordered = readings.iter().filter(|reading| matches!(reading, Reading::Ordered { .. })).count();
-        if ordered > 1 && ordered == distributions.len() && alike {
+        if ordered > 1 && ordered == distributions.len() && alike && !ranges_serve {
             InputDistributionRequirements::co_partitioned(distributions)
         } else {
             InputDistributionRequirements::new(distributions)
@@ -558,11 +600,21 @@ impl ExecutionPlan for FunctionExec {
             self.wanted,
             self.projection.clone(),
         )?;
-        Ok(Arc::new(exec.called_with(self.given.clone())))
+        Ok(Arc::new(exec.called_with(self.given.clone()).limited_to(self.fetch)))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let gathered = self.inputs.iter().map(|_| Arc::new(OnceCell::new())).collect();
+        let metrics = ExecutionPlanMetricsSet::new();
+        Some(Arc::new(FunctionExec { gathered, metrics, ..self.clone() }.limited_to(limit)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -585,7 +637,17 @@ impl ExecutionPlan for FunctionExec {
         let gathered = self.gathered.clone();
         let metrics = self.metrics.clone();
         let (projection, wanted, arrival) = (self.projection.clone(), self.wanted, self.arrival);
+        // Nothing beyond a limit is worth waiting for.
         let batch_size = context.session_config().batch_size();
+        let batch_size = self.fetch.map_or(batch_size, |fetch| batch_size.min(fetch.max(1)));
+        let left = self.fetch;
+        let gate = self.gate();
+        let cores_idle =
+            self.properties.output_partitioning().partition_count() < context.session_config().target_partitions();
+        let held_ahead = cores_idle.then(|| {
+            let name = format!("{}[{partition}] reading ahead", self.name);
+            MemoryConsumer::new(name).register(context.memory_pool())
+        });
         let schema = self.schema();
         let started = async move {
             let mut gathered_batches = Vec::with_capacity(inputs.len());
@@ -611,12 +673,36 @@ impl ExecutionPlan for FunctionExec {
                 metrics: &metrics,
                 partition,
             })?;
-            let running = Running { run, streams, reservation, baseline };
+            if let Some(held) = held_ahead {
+                let ahead = |stream| read_ahead(stream, held.new_empty());
+                streams = streams.into_iter().map(|stream| stream.map(ahead)).collect();
+            }
+            let running = Running { run, streams, reservation, baseline, left, gate };
             Ok::<_, datafusion::common::DataFusionError>(stream::try_unfold(running, Running::next))
         };
         let batches = stream::once(started).try_flatten();
         Ok(make_cooperative(Box::pin(RecordBatchStreamAdapter::new(schema, batches))))
     }
+}
+
+/// Whether the ordered inputs come in the same ranges of keys, so that partition for partition they belong together.
+fn share_ranges(readings: &[Reading], inputs: &[Arc<dyn ExecutionPlan>]) -> bool {
+    let mut shared: Option<(Vec<&str>, &[SplitPoint])> = None;
+    for (keys, _, input) in ordered_inputs(readings, inputs) {
+        let Partitioning::Range(range) = input.output_partitioning() else { return false };
+        let key_of = |order: &PhysicalSortExpr| {
+            let name = (order.expr.as_ref() as &dyn Any).downcast_ref::<Column>()?.name();
+            let key = keys.iter().find(|key| *key == name)?;
+            // Ranges that fall or put NULL elsewhere would need the same of every input; a data root has none.
+            (order.options == SortOptions { descending: false, nulls_first: false }).then_some(key.as_str())
+        };
+        let Some(names) = range.ordering().iter().map(key_of).collect::<Option<Vec<&str>>>() else { return false };
+        let own = (names, range.split_points());
+        if shared.get_or_insert_with(|| own.clone()) != &own {
+            return false;
+        }
+    }
+    shared.is_some()
 }
 
 fn keys_are_constant(keys: &[String], input: &Arc<dyn ExecutionPlan>) -> bool {
@@ -625,16 +711,89 @@ fn keys_are_constant(keys: &[String], input: &Arc<dyn ExecutionPlan>) -> bool {
     })
 }
 
+/// Reads an input in a task of its own, a few batches ahead. What waits is reserved; dropping the stream ends the task.
+fn read_ahead(mut input: SendableRecordBatchStream, held: MemoryReservation) -> SendableRecordBatchStream {
+    let schema = input.schema();
+    let held = Arc::new(held);
+    let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), AHEAD);
+    let (sender, holding) = (builder.tx(), Arc::clone(&held));
+    builder.spawn(async move {
+        while let Some(batch) = input.next().await {
+            let batch = batch.and_then(|batch| holding.try_grow(bytes_of_rows(&batch)).map(|()| batch));
+            let failed = batch.is_err();
+            // Whoever read this may have left; then there is nobody to tell.
+            if sender.send(batch).await.is_err() || failed {
+                break;
+            }
+            step_aside().await;
+        }
+        Ok(())
+    });
+    let batches = builder.build().then(move |batch| {
+        let batch = batch.and_then(|batch| held.try_shrink(bytes_of_rows(&batch)).map(|_| batch));
+        async move {
+            step_aside().await;
+            batch
+        }
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+}
+
+/// Goes to the end of the worker's queue, from where an idle worker takes it.
+///
+/// Who takes a batch wakes the task that makes the next one, who makes one wakes the task that waits for it, and tokio
+/// keeps what was woken last for the same worker: it would wait until the waker is done, and the two would hardly ever work
+/// side by side.
+async fn step_aside() {
+    let mut stepped = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut stepped, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The rows whose instant lies within bounds.
+fn within(batch: RecordBatch, ts: usize, bounds: &TimeBounds) -> Result<RecordBatch> {
+    let Some(instants) = batch.column(ts).as_primitive_opt::<TimestampMillisecondType>() else { return Ok(batch) };
+    let inside: BooleanArray =
+        instants.iter().map(|instant| Some(instant.is_some_and(|instant| bounds.contain(instant)))).collect();
+    if inside.true_count() == batch.num_rows() {
+        return Ok(batch);
+    }
+    Ok(filter_record_batch(&batch, &inside)?)
+}
+
+/// Bytes of a batch's rows. A slice of something larger, as a table in memory gives, holds no more than its rows.
+fn bytes_of_rows(batch: &RecordBatch) -> usize {
+    let bytes = batch.columns().iter().map(|column| {
+        let data = column.to_data();
+        data.get_slice_memory_size().unwrap_or_else(|_| data.get_array_memory_size())
+    });
+    bytes.sum()
+}
+
 struct Running {
     run: Box<dyn Run>,
     streams: Vec<Option<SendableRecordBatchStream>>,
-    reservation: datafusion::execution::memory_pool::MemoryReservation,
+    reservation: MemoryReservation,
     baseline: BaselineMetrics,
+    /// Rows that may still leave, if that is limited.
+    left: Option<usize>,
+    /// Where `ts` is, and the instants wanted.
+    gate: Option<(usize, TimeBounds)>,
 }
 
 impl Running {
     async fn next(mut self) -> Result<Option<(RecordBatch, Running)>> {
         loop {
+            if self.left == Some(0) {
+                self.baseline.done();
+                return Ok(None);
+            }
             let step = {
                 let _timer = self.baseline.elapsed_compute().timer();
                 let step = self.run.step()?;
@@ -646,7 +805,21 @@ impl Running {
                     self.baseline.done();
                     return Ok(None);
                 }
-                Step::Ready(batch) => {
+                Step::Ready(mut batch) => {
+                    if let Some((ts, bounds)) = &self.gate {
+                        batch = within(batch, *ts, bounds)?;
+                        if batch.num_rows() == 0 {
+                            continue;
+                        }
+                    }
+                    if let Some(left) = &mut self.left {
+                        batch = batch.slice(0, batch.num_rows().min(*left));
+                        *left -= batch.num_rows();
+                        if *left == 0 {
+                            // Whoever has what they wanted may not ask again; nothing more is read meanwhile.
+                            self.streams.clear();
+                        }
+                    }
                     let batch = batch.record_output(&self.baseline);
                     return Ok(Some((batch, self)));
                 }

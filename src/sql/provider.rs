@@ -4,6 +4,7 @@
 //! over planned inputs that hold only the columns, keys and times that the answer needs. Binding has done no I/O; a
 //! name is looked up here.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -13,12 +14,15 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result, plan_err};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, TableProviderFilterPushDown, TableType,
+};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::arguments::Arguments;
 use super::bounds::TimeBounds;
-use super::exec::{FunctionExec, Operator, Reading};
+use super::exec::{FunctionExec, Operator, Reading, leaves_out};
 use super::relation::Relation;
 use crate::market::{Column as MarketColumn, Layout};
 
@@ -53,6 +57,14 @@ pub struct FunctionTable {
     schema: SchemaRef,
 }
 
+/// What a query wants of a call.
+struct Asked<'a> {
+    /// Predicates that the inputs apply.
+    exact: &'a [&'a Expr],
+    /// Time that each input must give.
+    times: &'a [TimeBounds],
+}
+
 impl FunctionTable {
     /// Makes the table of a bound call.
     pub fn new(arguments: &Arguments<'_>, operator: Arc<dyn Operator>, inputs: Vec<Input>) -> FunctionTable {
@@ -77,8 +89,7 @@ impl FunctionTable {
         &self,
         state: &dyn Session,
         position: usize,
-        exact: &[&Expr],
-        times: &[TimeBounds],
+        asked: &Asked<'_>,
         first: Option<&Schema>,
         pushed: &mut BTreeSet<String>,
     ) -> Result<(Arc<dyn ExecutionPlan>, SchemaRef)> {
@@ -120,17 +131,23 @@ impl FunctionTable {
             _ => false,
         };
         let mut predicates = Vec::new();
-        for filter in exact {
-            if filter.column_refs().iter().all(|column| pushable(&column.name)) {
-                predicates.push(((*filter).clone(), true));
-            }
-        }
-        if let (Some(Reading::Ordered { time, .. }), Some(bounds)) = (&reading, times.get(position)) {
+        if let (Some(Reading::Ordered { time, .. }), Some(bounds)) = (&reading, asked.times.get(position)) {
             for predicate in bounds.predicates(&Expr::Column(Column::from_name(time))) {
                 predicates.push((predicate, false));
             }
         }
+        for filter in asked.exact {
+            if filter.column_refs().iter().all(|column| pushable(&column.name)) {
+                predicates.push(((*filter).clone(), true));
+            }
+        }
         for (predicate, shown) in predicates {
+            // Bounds on time are a hint that a function takes as such: a filter above it would invite the engine to deal its
+            // rows round to idle cores, only to gather them again by key.
+            if !shown && let Some(narrowed) = handed_over(&predicate, &plan)? {
+                plan = narrowed;
+                continue;
+            }
             let predicate = requalified(&predicate, &plan)?;
             if shown {
                 pushed.insert(unqualified_text(&predicate));
@@ -149,6 +166,32 @@ impl FunctionTable {
 fn column_of(name: &str, plan: &LogicalPlan) -> Result<Expr> {
     let (qualifier, field) = plan.schema().qualified_field_with_unqualified_name(name)?;
     Ok(Expr::Column(Column::from((qualifier, field))))
+}
+
+/// The plan of a function's call with a predicate on `ts` handed over to it; `None` if it is something else, or a call that
+/// does not leave out rows by itself.
+fn handed_over(predicate: &Expr, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => {
+            let Some(input) = handed_over(predicate, &alias.input)? else { return Ok(None) };
+            Ok(Some(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?)))
+        }
+        LogicalPlan::TableScan(scan) => {
+            let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
+            let leaves_out = (provider.as_ref() as &dyn Any)
+                .downcast_ref::<FunctionTable>()
+                .and_then(|table| table.schema.field_with_name("ts").ok())
+                .is_some_and(|field| leaves_out(field.data_type()));
+            let on_time = predicate.column_refs().iter().all(|column| column.name == "ts");
+            if !leaves_out || !on_time || scan.fetch.is_some() {
+                return Ok(None);
+            }
+            let mut scan = scan.clone();
+            scan.filters.push(requalified(predicate, plan)?);
+            Ok(Some(LogicalPlan::TableScan(scan)))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn requalified(predicate: &Expr, plan: &LogicalPlan) -> Result<Expr> {
@@ -202,27 +245,28 @@ impl TableProvider for FunctionTable {
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>,
+        limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = TimeBounds::of("ts", filters);
         let times = self.operator.input_time(&wanted);
         let exact: Vec<&Expr> = filters.iter().filter(|filter| self.commutes(filter)).collect();
-        let mut pushed = BTreeSet::new();
-        let mut inputs = Vec::with_capacity(self.inputs.len());
-        let mut first: Option<SchemaRef> = None;
-        for position in 0..self.inputs.len() {
-            let (input, schema) =
-                self.plan_input(state, position, &exact, &times, first.as_deref(), &mut pushed).await?;
-            first.get_or_insert(schema);
-            inputs.push(input);
-        }
         let projection = match projection {
             Some(projection) => projection.clone(),
             None => (0..self.schema.fields().len()).collect(),
         };
+        let asked = Asked { exact: &exact, times: &times };
+        let mut pushed = BTreeSet::new();
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        let mut first: Option<SchemaRef> = None;
+        for position in 0..self.inputs.len() {
+            let (input, schema) = self.plan_input(state, position, &asked, first.as_deref(), &mut pushed).await?;
+            first.get_or_insert(schema);
+            inputs.push(input);
+        }
         let operator = Arc::clone(&self.operator);
         let exec = FunctionExec::try_new(operator, inputs, pushed.into_iter().collect(), wanted, projection)?;
-        Ok(Arc::new(exec.called_with(self.given.clone())))
+        // A limit comes only with predicates that are all applied below.
+        Ok(Arc::new(exec.called_with(self.given.clone()).limited_to(limit)))
     }
 }
 

@@ -36,6 +36,7 @@ mod regressions;
 mod render;
 #[cfg(all(feature = "cli", feature = "s3"))]
 mod s3_server;
+mod scans;
 mod simulator;
 mod slt;
 mod smoothing;

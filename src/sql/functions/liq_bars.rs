@@ -149,11 +149,11 @@ impl Operator for LiqBarsOperator {
     }
 
     fn input_time(&self, wanted: &TimeBounds) -> Vec<TimeBounds> {
-        // The first candles tell the length of a bar, so a lower bound is pushed only where that is given. Values
-        // before it count too: the last one is what holds.
+        // One bar more, because a row is judged by its distance from the one before; or, where the first candles tell the
+        // length of a bar, as much as they need. Values before a bound count too: the last one is what holds.
+        let before = self.interval.unwrap_or(TIME_TO_INFER);
         let candles = TimeBounds {
-            // One bar more: a row is judged by its distance from the one before.
-            from: wanted.from.zip(self.interval).map(|(from, interval)| from.saturating_sub(interval)),
+            from: wanted.from.map(|from| from.saturating_sub(before)),
             to: pushed_bound(wanted.to, self.interval),
         };
         let close = candles.to.zip(self.interval).map(|(to, interval)| to.saturating_add(interval));

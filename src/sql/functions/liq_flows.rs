@@ -3,6 +3,8 @@
 //! In: bars. Out: a row per bar and side, longs first; with `by_leverage` a row per bar, side and leverage. Summed by
 //! hour, `liquidated_usd` is the series to compare with realised liquidations.
 //!
+//! Of a lower bound on `ts`, bars are read from `warmup` before it (see [`crate::sql::model_settings`]).
+//!
 //! Invariant: over the bars, opened = closed + liquidated + standing; with closing => 'hazard' and scale => 'book',
 //! `standing_size` of a side never exceeds `open_interest`.
 
@@ -17,7 +19,7 @@ use super::TableFunction;
 use super::liq_heatmap::BY_LEVERAGE;
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
-use crate::model::book::{Book, Totals};
+use crate::model::book::{Book, Counts, Totals};
 use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
 use crate::model::side::Side;
@@ -26,7 +28,7 @@ use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start};
 use crate::sql::keys::Key;
 use crate::sql::model_run::{KeyModel, ModelRun};
-use crate::sql::model_settings::{ModelSettings, model_parameters};
+use crate::sql::model_settings::{ModelSettings, WARMUP, model_parameters};
 use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Returns, Spec};
@@ -49,12 +51,15 @@ const COLUMNS: &[Column] = &[
 pub static SPEC: Spec = Spec {
     name: "liq_flows",
     summary: "What each bar opened, closed and swept, and what stands after it",
-    parameters: model_parameters![BY_LEVERAGE],
+    parameters: model_parameters![BY_LEVERAGE, WARMUP],
     returns: Returns::Columns(COLUMNS),
     example: "SELECT date_trunc('hour', ts) AS hour, side, sum(liquidated_usd) AS liquidated_usd \
               FROM liq_flows(liq_bars(candles, open_interest => open_interest)) WHERE symbol = 'BTCUSDT' \
               GROUP BY hour, side ORDER BY liquidated_usd DESC LIMIT 10",
 };
+
+/// Bars after which the counters of EXPLAIN ANALYZE are brought up to date.
+const BARS_BETWEEN_COUNTS: u64 = 1024;
 
 /// The function.
 #[derive(Debug)]
@@ -101,9 +106,9 @@ impl Operator for Flows {
         Keeps::WithinKeys
     }
 
-    fn input_time(&self, _wanted: &TimeBounds) -> Vec<TimeBounds> {
+    fn input_time(&self, wanted: &TimeBounds) -> Vec<TimeBounds> {
         // The flows of the last wanted bar may follow from the open interest of the next one, however late it comes.
-        Vec::new()
+        vec![TimeBounds { from: self.settings.first_bar(wanted.from), to: None }]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
@@ -119,6 +124,7 @@ impl Operator for Flows {
                 last: None,
                 cohorts: cohorts.clone(),
                 swept: swept.clone(),
+                counted: Counts::default(),
             }))
         });
         Ok(Box::new(ModelRun::start(self, &self.settings, &start, make)?))
@@ -136,9 +142,18 @@ struct KeyFlows {
     last: Option<i64>,
     cohorts: Count,
     swept: Count,
+    counted: Counts,
 }
 
 impl KeyFlows {
+    /// Adds what the book has worked since the last time. Not per bar: counters are shared between threads.
+    fn count(&mut self) {
+        let now = self.replay.standing().counts();
+        self.cohorts.add((now.cohorts - self.counted.cohorts) as usize);
+        self.swept.add((now.swept - self.counted.swept) as usize);
+        self.counted = now;
+    }
+
     fn emit(&self, key: &Key, ts: i64, rows: &mut Rows) {
         if !self.wanted.contain(ts) {
             return;
@@ -174,7 +189,6 @@ impl KeyFlows {
 
 impl KeyModel for KeyFlows {
     fn bar(&mut self, key: &Key, bar: &Bar, rows: &mut Rows) -> Result<()> {
-        let before = self.replay.standing().counts();
         self.replay.settle(Some(bar));
         if let Some(ts) = self.pending.take() {
             self.emit(key, ts, rows);
@@ -186,14 +200,15 @@ impl KeyModel for KeyFlows {
         } else {
             self.emit(key, bar.ts, rows);
         }
-        let after = self.replay.standing().counts();
-        self.cohorts.add((after.cohorts - before.cohorts) as usize);
-        self.swept.add((after.swept - before.swept) as usize);
+        if self.replay.bars().is_multiple_of(BARS_BETWEEN_COUNTS) {
+            self.count();
+        }
         Ok(())
     }
 
     fn end(&mut self, _key: &Key) -> Result<()> {
         self.replay.settle(None);
+        self.count();
         self.last = self.pending.take();
         Ok(())
     }

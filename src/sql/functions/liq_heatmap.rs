@@ -12,7 +12,8 @@
 //! than `max_distance`, by which the levels are chosen.
 //!
 //! Invariant: a prefix of the bars gives a prefix of the rows of each key. So an upper bound on `ts` is pushed into the
-//! bars; a lower bound only tells which rows are made, because what was opened before still stands.
+//! bars. Of a lower bound what was opened before still stands: bars are read from `warmup` before it (see
+//! [`crate::sql::model_settings`]).
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use datafusion::physical_plan::metrics::Count;
 use super::TableFunction;
 use crate::market::{Column, Kind};
 use crate::model::bar::Bar;
-use crate::model::book::Book;
+use crate::model::book::{Book, Counts};
 use crate::model::grid::{Frame, Grid, View};
 use crate::model::leverage::MarginRule;
 use crate::model::replay::Replay;
@@ -34,7 +35,7 @@ use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start, time_text};
 use crate::sql::keys::Key;
 use crate::sql::model_run::{KeyModel, ModelRun, pushed_bound};
-use crate::sql::model_settings::{ModelSettings, length_text, model_parameters};
+use crate::sql::model_settings::{ModelSettings, WARMUP, length_text, model_parameters};
 use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Fallback, Limits, Parameter, ParameterKind, Returns, Spec};
@@ -47,7 +48,7 @@ const WARM_UP: i64 = 7 * 24 * HOUR;
 pub(crate) const PRICE_STEP: Parameter = Parameter {
     name: "price_step",
     kind: ParameterKind::Number(Limits::POSITIVE),
-    fallback: Fallback::Derived("0.1 % of the key's first close, rounded to 1-2-5"),
+    fallback: Fallback::Derived("0.1 % of the key's first close that is read, rounded to 1-2-5"),
     unit: "quote",
     doc: "height of a price cell",
 };
@@ -115,6 +116,7 @@ pub static SPEC: Spec = Spec {
         MODEL,
         MAX_DISTANCE,
         BY_LEVERAGE,
+        WARMUP,
     ],
     returns: Returns::Columns(COLUMNS),
     example: "SELECT * FROM liq_heatmap(liq_bars(candles, open_interest => open_interest), \
@@ -193,7 +195,8 @@ impl Operator for Heatmap {
     }
 
     fn input_time(&self, wanted: &TimeBounds) -> Vec<TimeBounds> {
-        vec![TimeBounds { from: None, to: pushed_bound(wanted.to, self.settings.interval) }]
+        let to = pushed_bound(wanted.to, self.settings.interval);
+        vec![TimeBounds { from: self.settings.first_bar(wanted.from), to }]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
@@ -232,6 +235,7 @@ impl Operator for Heatmap {
                 last_frame: None,
                 last_close: 0.0,
                 counters: counters.clone(),
+                counted: Counts::default(),
             }))
         });
         Ok(Box::new(ModelRun::start(self, &self.settings, &start, make)?))
@@ -246,6 +250,15 @@ struct Counters {
     beyond_price: Count,
     cohorts: Count,
     swept: Count,
+}
+
+impl Counters {
+    /// Adds what a book has worked since the last time. Not per bar: counters are shared between threads.
+    fn work(&self, counted: &mut Counts, now: Counts) {
+        self.cohorts.add((now.cohorts - counted.cohorts) as usize);
+        self.swept.add((now.swept - counted.swept) as usize);
+        *counted = now;
+    }
 }
 
 #[derive(Debug)]
@@ -264,6 +277,7 @@ struct KeyHeatmap {
     last_frame: Option<i64>,
     last_close: f64,
     counters: Counters,
+    counted: Counts,
 }
 
 /// Makes the grid of a key from its first close.
@@ -329,6 +343,7 @@ impl KeyHeatmap {
         rows.numbers(8, cells.iter().map(|cell| cell.notional_usd));
         rows.numbers(9, cells.iter().map(|cell| cell.notional_usd / largest));
         rows.end(n);
+        self.counters.work(&mut self.counted, book.counts());
         self.counters.frames.add(1);
         self.counters.cells.add(n);
         self.counters.beyond_price.add(self.frame.hidden.beyond_price as usize);
@@ -341,7 +356,6 @@ impl KeyHeatmap {
 
 impl KeyModel for KeyHeatmap {
     fn bar(&mut self, key: &Key, bar: &Bar, rows: &mut Rows) -> Result<()> {
-        let before = self.replay.standing().counts();
         self.replay.begin(bar);
         let next = bar.ts.div_euclid(self.step) + i64::from(bar.ts.rem_euclid(self.step) != 0);
         let ts = next * self.step;
@@ -359,13 +373,11 @@ impl KeyModel for KeyHeatmap {
             self.grid = Some(grid_of(SPEC.name, key, self.price_step, bar.close)?);
         }
         self.last_close = bar.close;
-        let after = self.replay.standing().counts();
-        self.counters.cohorts.add((after.cohorts - before.cohorts) as usize);
-        self.counters.swept.add((after.swept - before.swept) as usize);
         Ok(())
     }
 
     fn end(&mut self, _key: &Key) -> Result<()> {
+        self.counters.work(&mut self.counted, self.replay.standing().counts());
         Ok(())
     }
 

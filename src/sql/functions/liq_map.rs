@@ -2,7 +2,8 @@
 //!
 //! In: bars. Out: a row per price cell and side at `at`: the book after every bar whose close is at or before `at`;
 //! without `at`, after the last bar of each key, and `ts` is its close. A key without a closed bar has no rows. `model` is as in
-//! [`liq_heatmap`](super::liq_heatmap).
+//! [`liq_heatmap`](super::liq_heatmap). With `at`, bars are read from `warmup` before it, so a key whose bars ended before
+//! that has no rows.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::sql::bounds::TimeBounds;
 use crate::sql::exec::{Keeps, Operator, Reading, Run, Start, time_text};
 use crate::sql::keys::Key;
 use crate::sql::model_run::{KeyModel, ModelRun, pushed_bound};
-use crate::sql::model_settings::{ModelSettings, model_parameters};
+use crate::sql::model_settings::{ModelSettings, WARMUP, model_parameters};
 use crate::sql::provider::FunctionTable;
 use crate::sql::rows::Rows;
 use crate::sql::spec::{Fallback, Parameter, ParameterKind, Returns, Spec};
@@ -67,7 +68,7 @@ const COLUMNS: &[Column] = &[
 pub static SPEC: Spec = Spec {
     name: "liq_map",
     summary: "Estimated liquidation levels at one instant, with cumulative curves",
-    parameters: model_parameters![AT, PRICE_STEP, MODEL, MAX_DISTANCE, BY_LEVERAGE],
+    parameters: model_parameters![AT, PRICE_STEP, MODEL, MAX_DISTANCE, BY_LEVERAGE, WARMUP],
     returns: Returns::Columns(COLUMNS),
     example: "SELECT * FROM liq_map(liq_bars(candles, open_interest => open_interest), max_distance => 0.05) \
               WHERE symbol = 'BTCUSDT'",
@@ -135,7 +136,7 @@ impl Operator for Map {
 
     fn input_time(&self, _wanted: &TimeBounds) -> Vec<TimeBounds> {
         // A bound on ts says which maps are wanted, not which bars: the one map of a key is at its own last bar.
-        vec![TimeBounds { from: None, to: pushed_bound(self.at, self.settings.interval) }]
+        vec![TimeBounds { from: self.settings.first_bar(self.at), to: pushed_bound(self.at, self.settings.interval) }]
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Run>> {
